@@ -1,0 +1,251 @@
+//! Identity's published keys: fetched over HTTP, kept for as long as they may be trusted.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::redirect::Policy;
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::keys::{Issuer, Jwk, Jwks, TrustedKey};
+
+const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// How long keys are good while identity can't be reached.
+const STALE_SECS_MAX: i64 = 3600;
+/// An unknown key id makes us ask again, but strangers can make up as many as they like.
+const ASK_AGAIN_SECS: i64 = 30;
+const ASK_AGAIN_AFTER_FAILURE_SECS: i64 = 1;
+
+/// Why identity's keys could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("can't fetch the keys of logins")]
+    Http(#[from] reqwest::Error),
+    #[error("the answer is longer than {ANSWER_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("the answer is not a set of keys")]
+    Json(#[from] serde_json::Error),
+    #[error("the keys of logins are not known yet, or too old")]
+    Absent,
+}
+
+/// What is kept says about a key id.
+enum Look {
+    Known(Box<TrustedKey>),
+    Unknown,
+    /// Identity may know more than we do.
+    Ask,
+    /// There is nothing to judge by.
+    Absent,
+}
+
+/// The keys of the last answer.
+#[derive(Default)]
+struct Kept {
+    keys: HashMap<String, TrustedKey>,
+    fetched_at: Option<Timestamp>,
+    ask_from: Option<Timestamp>,
+}
+
+impl Kept {
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        self.fetched_at
+            .is_some_and(|at| now.duration_since(at) <= SignedDuration::from_secs(STALE_SECS_MAX))
+    }
+
+    fn look(&self, kid: &str, now: Timestamp) -> Look {
+        let is_fresh = self.is_fresh(now);
+        match self.keys.get(kid) {
+            Some(key) if is_fresh => Look::Known(Box::new(key.clone())),
+            _ if self.ask_from.is_none_or(|from| now >= from) => Look::Ask,
+            _ if is_fresh => Look::Unknown,
+            _ => Look::Absent,
+        }
+    }
+
+    fn keep(&mut self, jwks: &Jwks, now: Timestamp) {
+        // A key of a type we don't use is not an error: identity may be ahead of us.
+        let trusted = |jwk: &Jwk| Some((jwk.kid.clone(), TrustedKey::new(jwk, Issuer::Login)?));
+        self.keys = jwks.keys.iter().filter_map(trusted).collect();
+        self.fetched_at = Some(now);
+        self.ask_from = Some(now + SignedDuration::from_secs(ASK_AGAIN_SECS));
+    }
+
+    fn fail(&mut self, now: Timestamp) {
+        self.ask_from = Some(now + SignedDuration::from_secs(ASK_AGAIN_AFTER_FAILURE_SECS));
+    }
+}
+
+/// Keys behind a URL.
+pub(super) struct Published {
+    url: Url,
+    client: reqwest::Client,
+    kept: RwLock<Kept>,
+    /// Held while asking, so that many waiting requests ask once.
+    asking: Mutex<()>,
+}
+
+impl Published {
+    pub(super) fn new(identity_url: &Url) -> Result<Self, anyhow::Error> {
+        let url = identity_url.join("/.well-known/jwks.json")?;
+        // Neither a proxy nor a redirect may put other keys in the place of identity's.
+        let client = reqwest::Client::builder()
+            .timeout(FETCH_TIMEOUT)
+            .no_proxy()
+            .redirect(Policy::none())
+            .build()?;
+        Ok(Self {
+            url,
+            client,
+            kept: RwLock::default(),
+            asking: Mutex::default(),
+        })
+    }
+
+    /// The key of this id; `None` when identity has no such key.
+    ///
+    /// # Errors
+    /// When there are no keys to judge by.
+    pub(super) async fn find(&self, kid: &str, now: Timestamp) -> Result<Option<TrustedKey>, FetchError> {
+        if let Some(answer) = settled(self.look(kid, now)) {
+            return answer;
+        }
+        let _asking = self.asking.lock().await;
+        // Whoever held the lock before us may have fetched it.
+        if let Some(answer) = settled(self.look(kid, now)) {
+            return answer;
+        }
+        let fetched = self.fetch(now).await;
+        let nothing_kept = !self.is_fresh(now);
+        match (fetched, settled(self.look(kid, now))) {
+            (Err(error), _) if nothing_kept => Err(error),
+            (_, answer) => answer.unwrap_or(Ok(None)),
+        }
+    }
+
+    /// Asks identity, whatever is kept.
+    pub(super) async fn refresh(&self, now: Timestamp) -> Result<(), FetchError> {
+        let _asking = self.asking.lock().await;
+        self.fetch(now).await
+    }
+
+    pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
+        self.kept
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_fresh(now)
+    }
+
+    fn look(&self, kid: &str, now: Timestamp) -> Look {
+        self.kept
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .look(kid, now)
+    }
+
+    async fn fetch(&self, now: Timestamp) -> Result<(), FetchError> {
+        let answer = self.get().await;
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        match &answer {
+            Ok(jwks) => kept.keep(jwks, now),
+            Err(_) => kept.fail(now),
+        }
+        answer.map(drop)
+    }
+
+    async fn get(&self) -> Result<Jwks, FetchError> {
+        let mut response = self
+            .client
+            .get(self.url.clone())
+            .send()
+            .await?
+            .error_for_status()?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                return Err(FetchError::TooLong);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(serde_json::from_slice(&body)?)
+    }
+}
+
+/// The answer, unless identity has to be asked.
+fn settled(look: Look) -> Option<Result<Option<TrustedKey>, FetchError>> {
+    match look {
+        Look::Known(key) => Some(Ok(Some(*key))),
+        Look::Unknown => Some(Ok(None)),
+        Look::Absent => Some(Err(FetchError::Absent)),
+        Look::Ask => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::SigningKey;
+
+    fn jwks(kid: &str) -> Jwks {
+        Jwks {
+            keys: vec![SigningKey::from_seed(kid, &[7; 32]).jwk()],
+        }
+    }
+
+    fn at(secs: i64) -> Timestamp {
+        Timestamp::from_second(1_900_000_000 + secs).unwrap()
+    }
+
+    fn name(look: &Look) -> &'static str {
+        match look {
+            Look::Known(_) => "known",
+            Look::Unknown => "unknown",
+            Look::Ask => "ask",
+            Look::Absent => "absent",
+        }
+    }
+
+    #[test]
+    fn nothing_is_known_before_the_first_answer() {
+        let mut kept = Kept::default();
+        assert_eq!(name(&kept.look("a", at(0))), "ask");
+        kept.fail(at(0));
+        assert_eq!(name(&kept.look("a", at(0))), "absent");
+        assert_eq!(name(&kept.look("a", at(1))), "ask");
+    }
+
+    #[test]
+    fn made_up_key_ids_ask_at_most_every_30_seconds() {
+        let mut kept = Kept::default();
+        kept.keep(&jwks("a"), at(0));
+        assert_eq!(name(&kept.look("a", at(0))), "known");
+        assert_eq!(name(&kept.look("b", at(29))), "unknown");
+        assert_eq!(name(&kept.look("b", at(30))), "ask");
+    }
+
+    #[test]
+    fn keys_outlive_identity_by_an_hour() {
+        let mut kept = Kept::default();
+        kept.keep(&jwks("a"), at(0));
+        kept.fail(at(3600));
+        assert_eq!(name(&kept.look("a", at(3600))), "known");
+        kept.fail(at(3601));
+        assert_eq!(name(&kept.look("a", at(3601))), "absent");
+    }
+
+    #[test]
+    fn a_rotated_key_replaces_the_old_one_and_foreign_keys_are_skipped() {
+        let mut kept = Kept::default();
+        kept.keep(&jwks("a"), at(0));
+        let mut next = jwks("b");
+        next.keys
+            .push(serde_json::from_str(r#"{"kid":"c","kty":"EC","crv":"P-256","x":"AA","y":"AA"}"#).unwrap());
+        next.keys
+            .push(serde_json::from_str(r#"{"kid":"d","kty":"OKP","crv":"Ed25519","x":"AA"}"#).unwrap());
+        kept.keep(&next, at(1));
+        assert_eq!(kept.keys.keys().collect::<Vec<_>>(), ["b"]);
+    }
+}

@@ -1,0 +1,18 @@
+//! Who is asking: tokens, the keys they are checked with, and the callers they prove.
+
+mod caller;
+mod fetch;
+mod keys;
+mod middleware;
+mod signer;
+pub mod token;
+mod verifier;
+
+pub use caller::{
+    Admin, Agent, Caller, ContactOrOperator, ContactSelf, Operator, Owner, Reviewer, Role, Staff,
+};
+pub use keys::{Jwk, Jwks, KeyError, SigningKey};
+pub use middleware::{authenticate, bearer};
+pub use signer::Signer;
+pub use token::{Claims, Kind};
+pub use verifier::{KeySource, Verifier};

@@ -1,0 +1,95 @@
+//! The public face of a service: how routes are declared, what they take, how lists are answered.
+
+mod api;
+mod body;
+mod extract;
+mod json;
+mod page;
+mod url;
+
+pub use self::api::{Api, BODY_BYTES_MAX, UPLOAD_BYTES_MAX};
+pub use self::extract::{IdempotencyKey, Json, Keyed};
+pub use self::page::{Listing, Page, PageQuery};
+pub use self::url::{Path, Query};
+
+/// Shortens what an error message may quote of a request.
+fn bounded(text: &str) -> String {
+    const CHARS_MAX: usize = 300;
+    match text.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::ContactId;
+    use serde::{Deserialize, Serialize};
+    use serde_json::Value;
+    use utoipa::ToSchema;
+    use utoipa_axum::{router::OpenApiRouter, routes};
+
+    use super::*;
+    use crate::problem::Problem;
+    use crate::text::Text;
+
+    #[derive(Debug, Serialize, ToSchema)]
+    struct Note {
+        contact_id: ContactId,
+        text: Text<80>,
+    }
+
+    #[derive(Debug, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    struct WriteNote {
+        text: Text<80>,
+    }
+
+    /// Writes a note about a contact.
+    #[utoipa::path(
+        post,
+        path = "/v1/contacts/{contact_id}/notes",
+        params(("contact_id" = ContactId, Path), IdempotencyKey),
+        request_body = WriteNote,
+        responses((status = 201, body = Note))
+    )]
+    async fn write_note(
+        Path(contact_id): Path<ContactId>,
+        asked: Keyed<WriteNote>,
+    ) -> Result<Json<Note>, Problem> {
+        Ok(Json(Note {
+            contact_id,
+            text: asked.body.text,
+        }))
+    }
+
+    /// Lists notes.
+    #[utoipa::path(get, path = "/v1/notes", params(PageQuery), responses((status = 200, body = Listing<Note>)))]
+    async fn list_notes(Query(query): Query<PageQuery>) -> Result<Json<Listing<Note>>, Problem> {
+        let page = query.page::<ContactId>()?;
+        Ok(Json(Listing::from_rows(Vec::<Note>::new(), page.limit, |note| {
+            note.contact_id
+        })))
+    }
+
+    #[test]
+    fn handlers_read_well_in_the_document() {
+        let router: OpenApiRouter = OpenApiRouter::new()
+            .routes(routes!(write_note))
+            .routes(routes!(list_notes));
+        let document = serde_json::to_value(router.get_openapi()).unwrap();
+        let names = |operation: &Value| -> Vec<String> {
+            let names = operation["parameters"].as_array().unwrap().iter();
+            names
+                .map(|parameter| parameter["name"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        let write = &document["paths"]["/v1/contacts/{contact_id}/notes"]["post"];
+        assert_eq!(names(write), ["contact_id", "Idempotency-Key"]);
+        assert_eq!(names(&document["paths"]["/v1/notes"]["get"]), ["limit", "cursor"]);
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        assert!(schemas.contains_key("Listing_Note"), "{:?}", schemas.keys());
+        assert_eq!(schemas["Text80"]["maxLength"], 80);
+        assert_eq!(schemas["WriteNote"]["additionalProperties"], false);
+    }
+}

@@ -1,0 +1,26 @@
+//! What every process has: settings, telemetry, listeners, health, shutdown, pool, clock, problems,
+//! and knowing who asks.
+
+pub mod auth;
+mod clock;
+pub mod grpc;
+mod health;
+pub mod http;
+mod metrics;
+pub mod pool;
+pub mod problem;
+mod process;
+mod serve;
+mod settings;
+pub mod telemetry;
+pub mod text;
+
+pub use self::{
+    clock::Clock,
+    health::{Health, Report},
+    pool::pool,
+    problem::{Class, Problem},
+    process::Process,
+    serve::Listeners,
+    settings::Settings,
+};

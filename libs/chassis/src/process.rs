@@ -1,0 +1,265 @@
+//! A process from its start to its end: what it holds, what it runs, and the order in which it stops.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::Context;
+use axum::{Router, middleware::from_fn_with_state};
+use futures::FutureExt;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    time::{Instant, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::service::Routes;
+
+use crate::{
+    Clock, Health, Settings,
+    auth::{KeySource, Signer, Verifier},
+    grpc, metrics,
+    serve::{self, Listeners, Protocol, observe, serve_http},
+    telemetry,
+};
+
+/// What the last ones, such as the outbox relay, get to flush after everything else has ended.
+const FLUSH_SECS_MAX: u64 = 5;
+
+/// One running service. It starts without its database, bus or peers, is live at once, and becomes
+/// ready when they can be reached.
+pub struct Process {
+    pub clock: Clock,
+    pub health: Health,
+    pub verifier: Verifier,
+    pub signer: Signer,
+    settings: Settings,
+    recorder: PrometheusHandle,
+    loops: Loops,
+    last: Loops,
+    failed: Arc<AtomicBool>,
+}
+
+/// Tasks that end together.
+struct Loops {
+    end: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Process {
+    /// Installs what a process has one of (crypto provider, telemetry, metrics, signals) and loads
+    /// the keys. Needs a runtime; connects to nothing.
+    ///
+    /// # Errors
+    /// When a setting or a key file is unusable.
+    pub fn start(service: &'static str, settings: &Settings) -> anyhow::Result<Self> {
+        Self::start_with(service, settings, KeySource::Http(settings.identity_url.clone()))
+    }
+
+    /// Like `start`, for the one service that has identity's keys itself.
+    ///
+    /// # Errors
+    /// When a setting or a key file is unusable.
+    pub fn start_with(
+        service: &'static str,
+        settings: &Settings,
+        identity_keys: KeySource,
+    ) -> anyhow::Result<Self> {
+        install_crypto();
+        telemetry::start(service, settings)?;
+        let (clock, loops) = (Clock::system(), Loops::new());
+        let process = Self {
+            recorder: metrics::start(clock.now())?,
+            health: Health::until(loops.end.clone()),
+            verifier: Verifier::new(service, &settings.peer_keys, identity_keys, clock)?,
+            signer: Signer::load(service, &settings.signing_key, &settings.peer_keys)?,
+            settings: settings.clone(),
+            loops,
+            last: Loops::new(),
+            failed: Arc::default(),
+            clock,
+        };
+        stop_on_signals(process.stopping())?;
+        let verifier = process.verifier.clone();
+        process
+            .health
+            .add("identity", move || std::future::ready(verifier.ready()));
+        process.spawn(
+            "identity keys",
+            process.verifier.clone().keep_fresh(process.stopping()),
+        );
+        process.spawn(
+            "metrics upkeep",
+            metrics::upkeep(process.recorder.clone(), process.stopping()),
+        );
+        tracing::info!(service, version = env!("CARGO_PKG_VERSION"), "started");
+        Ok(process)
+    }
+
+    /// Fires when the process should end: at SIGTERM, SIGINT, or when a loop fails.
+    #[must_use]
+    pub fn stopping(&self) -> CancellationToken {
+        self.loops.end.clone()
+    }
+
+    /// Fires after `stopping`, once listeners and loops have ended and nothing new can be committed.
+    #[must_use]
+    pub fn last(&self) -> CancellationToken {
+        self.last.end.clone()
+    }
+
+    /// Does what SIGTERM does.
+    pub fn stop(&self) {
+        self.loops.end.cancel();
+    }
+
+    /// Runs a loop that ends when `stopping` fires. If it fails, or ends sooner, the process stops
+    /// and exits with an error.
+    pub fn spawn(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        self.supervise(&self.loops, name, future);
+    }
+
+    /// Runs a loop that ends when `last` fires: one that carries away what the others leave.
+    pub fn spawn_last(
+        &self,
+        name: &'static str,
+        future: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        self.supervise(&self.last, name, future);
+    }
+
+    fn supervise(
+        &self,
+        loops: &Loops,
+        name: &'static str,
+        future: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        let (end, stop, failed) = (loops.end.clone(), self.stopping(), self.failed.clone());
+        loops.tasks.spawn(async move {
+            let error = match std::panic::AssertUnwindSafe(future).catch_unwind().await {
+                Ok(Ok(())) if end.is_cancelled() => return,
+                Ok(Ok(())) => "ended before it was asked to".to_owned(),
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(_) => "panicked".to_owned(),
+            };
+            tracing::error!(task = name, error, "loop failed, the process stops");
+            failed.store(true, Ordering::Release);
+            stop.cancel();
+        });
+    }
+
+    /// Serves the API and the gRPC routes until stopped, then drains.
+    ///
+    /// # Errors
+    /// When an address cannot be bound, a loop failed, or draining took too long.
+    pub async fn serve(self, api: Router, grpc: Routes) -> anyhow::Result<()> {
+        let listeners = Listeners::bind(&self.settings).await?;
+        self.serve_on(listeners, api, grpc).await
+    }
+
+    /// Like `serve`, on sockets bound before.
+    ///
+    /// # Errors
+    /// When a loop failed, or draining took too long.
+    pub async fn serve_on(self, listeners: Listeners, api: Router, grpc: Routes) -> anyhow::Result<()> {
+        let stopping = self.stopping();
+        let api = api.layer(from_fn_with_state(Protocol::Http, observe));
+        let (grpc, reporter) = grpc::routes(grpc, self.verifier.clone(), self.settings.dev)?;
+        self.spawn(
+            "grpc health",
+            grpc::report_health(reporter, self.health.clone(), stopping.clone()),
+        );
+        let http = serve_http(listeners.http, api, stopping.clone());
+        self.spawn("http", http.map(Ok));
+        self.spawn("grpc", grpc::serve_grpc(listeners.grpc, grpc, stopping));
+        self.run(listeners.ops).await
+    }
+
+    /// Runs a worker: loops, health and metrics, no API.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, a loop failed, or draining took too long.
+    pub async fn serve_ops(self) -> anyhow::Result<()> {
+        let ops = serve::bind("ops", self.settings.ops_listen).await?;
+        self.run(ops).await
+    }
+
+    /// Waits for the end and brings it about. The operator's listener outlives the others, so that
+    /// draining can be watched.
+    async fn run(self, ops: TcpListener) -> anyhow::Result<()> {
+        let watched = CancellationToken::new();
+        let router = serve::ops_router(self.health.clone(), self.recorder.clone());
+        let ops = tokio::spawn(serve_http(ops, router, watched.clone()));
+
+        self.loops.end.cancelled().await;
+        tracing::info!(drain_secs = self.settings.drain_secs, "draining");
+        let drained = self.loops.end_within(self.settings.drain_secs).await;
+        if !drained {
+            tracing::error!(
+                tasks = self.loops.tasks.len(),
+                "still busy at the end of the drain"
+            );
+        }
+        let flushed = self.last.end_within(FLUSH_SECS_MAX).await;
+        if !flushed {
+            tracing::error!(
+                tasks = self.last.tasks.len(),
+                "still flushing at the end of the drain"
+            );
+        }
+        watched.cancel();
+        // The scraper's connection closes within its answer; a failure here changes nothing.
+        let _ = timeout_at(Instant::now() + Duration::from_secs(1), ops).await;
+        let failed = self.failed.load(Ordering::Acquire) || !drained || !flushed;
+        tracing::info!(failed, "stopped");
+        telemetry::flush().await;
+        anyhow::ensure!(!failed, "stopped by a failure, which the log names");
+        Ok(())
+    }
+}
+
+impl Loops {
+    fn new() -> Self {
+        Self {
+            end: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Tells the tasks to end and waits for them; false when time ran out.
+    async fn end_within(&self, secs: u64) -> bool {
+        self.end.cancel();
+        self.tasks.close();
+        timeout_at(Instant::now() + Duration::from_secs(secs), self.tasks.wait())
+            .await
+            .is_ok()
+    }
+}
+
+/// The one provider of TLS in this build; without it the first connection would panic.
+fn install_crypto() {
+    // An error says that one is installed already, by an earlier `Process` of the same test.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn stop_on_signals(stopping: CancellationToken) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("SIGINT"),
+        }
+        stopping.cancel();
+    });
+    Ok(())
+}

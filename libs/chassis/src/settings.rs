@@ -1,0 +1,155 @@
+//! What may vary between two processes of the same service: one flag and one environment variable each.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use secrecy::SecretString;
+use url::Url;
+
+/// The settings every service has. Each has a default good enough to parse, so that `migrate` and
+/// `openapi` need only what they use.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settings {
+    /// Postgres as the role that runs, which owns nothing: postgres://customers:…@host:5432/shequn
+    #[arg(long, env = "SHEQUN_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<SecretString>,
+
+    /// Postgres as the role that owns the schema; only `migrate` takes it
+    #[arg(
+        long,
+        env = "SHEQUN_OWNER_DATABASE_URL",
+        hide_env_values = true,
+        value_name = "URL"
+    )]
+    pub owner_database_url: Option<SecretString>,
+
+    /// Connections to Postgres that one process keeps at most
+    #[arg(
+        long,
+        env = "SHEQUN_POOL_CONNECTIONS_MAX",
+        default_value_t = 10,
+        value_name = "COUNT"
+    )]
+    pub pool_connections_max: u32,
+
+    /// NATS with JetStream
+    #[arg(
+        long,
+        env = "SHEQUN_NATS_URL",
+        default_value = "nats://127.0.0.1:4222",
+        value_name = "URL"
+    )]
+    pub nats_url: Url,
+
+    /// The service's user at NATS
+    #[arg(long, env = "SHEQUN_NATS_USER", value_name = "NAME")]
+    pub nats_user: Option<String>,
+
+    /// The password of that user
+    #[arg(
+        long,
+        env = "SHEQUN_NATS_PASSWORD",
+        hide_env_values = true,
+        value_name = "PASSWORD"
+    )]
+    pub nats_password: Option<SecretString>,
+
+    /// Where the public API listens; port 0 takes a free one and logs it
+    #[arg(
+        long,
+        env = "SHEQUN_HTTP_LISTEN",
+        default_value = "127.0.0.1:0",
+        value_name = "ADDRESS"
+    )]
+    pub http_listen: SocketAddr,
+
+    /// Where peers call over gRPC
+    #[arg(
+        long,
+        env = "SHEQUN_GRPC_LISTEN",
+        default_value = "127.0.0.1:0",
+        value_name = "ADDRESS"
+    )]
+    pub grpc_listen: SocketAddr,
+
+    /// Where health and metrics are; keep it inside the cluster
+    #[arg(
+        long,
+        env = "SHEQUN_OPS_LISTEN",
+        default_value = "127.0.0.1:0",
+        value_name = "ADDRESS"
+    )]
+    pub ops_listen: SocketAddr,
+
+    /// The service's own Ed25519 key (PKCS#8 PEM), which signs its service tokens
+    #[arg(
+        long,
+        env = "SHEQUN_SIGNING_KEY",
+        default_value = "signing-key.pem",
+        value_name = "PATH"
+    )]
+    pub signing_key: PathBuf,
+
+    /// The public keys of all services, as a JSON Web Key Set whose keys name their issuer
+    #[arg(
+        long,
+        env = "SHEQUN_PEER_KEYS",
+        default_value = "peer-keys.json",
+        value_name = "PATH"
+    )]
+    pub peer_keys: PathBuf,
+
+    /// Where identity publishes the keys of its members' tokens
+    #[arg(
+        long,
+        env = "SHEQUN_IDENTITY_URL",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
+    pub identity_url: Url,
+
+    /// Seconds that requests and loops in flight get to finish after SIGTERM
+    #[arg(long, env = "SHEQUN_DRAIN_SECS", default_value_t = 20, value_name = "SECONDS")]
+    pub drain_secs: u64,
+
+    /// Which log lines are written: a level, or directives such as `info,sqlx=debug`
+    #[arg(long, env = "SHEQUN_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+
+    /// Where traces go, over OTLP gRPC; without it they are not exported
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<Url>,
+
+    /// Conveniences for development, such as gRPC reflection
+    #[arg(long, env = "SHEQUN_DEV", value_parser = clap::builder::FalseyValueParser::new())]
+    pub dev: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    #[test]
+    fn nothing_is_required_to_parse() {
+        let settings = Command::try_parse_from(["service"]).unwrap().settings;
+        assert_eq!(settings.drain_secs, 20);
+        assert_eq!(settings.http_listen.port(), 0);
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let args = [
+            "service",
+            "--database-url",
+            "postgres://customers:hunter2@db/shequn",
+        ];
+        let settings = Command::try_parse_from(args).unwrap().settings;
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}
