@@ -1,0 +1,25 @@
+//! Postgres to JetStream and back: events are recorded in the operation's transaction, relayed
+//! at least once, and handled so that each is in effect once.
+
+mod bus;
+mod consume;
+mod crash;
+mod database;
+pub mod dead_letters;
+mod inbox;
+mod lanes;
+mod migrate;
+mod prune;
+mod reconcile;
+mod record;
+mod relay;
+pub mod request;
+mod trace;
+
+pub use bus::{Bus, BusError};
+pub use consume::{Handler, HandlerError, consume};
+pub use crash::crash_point;
+pub use database::{Database, Tx};
+pub use migrate::{MigrateError, migrate};
+pub use record::{RecordError, record, record_all};
+pub use relay::{RelayError, relay};

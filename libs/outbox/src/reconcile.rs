@@ -1,0 +1,135 @@
+//! Keeping the stream what the outbox says it is: created by its owner, and given again what a
+//! wiped or torn stream lost.
+
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
+use std::time::Duration;
+
+use crate::relay::RelayError;
+use crate::{Bus, Database, Tx, prune};
+
+const HOUR: u64 = 3_600;
+/// How long events stay in the stream, and published rows in the outbox.
+pub(crate) const RETENTION_HOURS: u64 = 7 * 24;
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+
+/// The one place a service publishes from: its stream and the right to write to it.
+pub(crate) struct Publisher {
+    db: Database,
+    bus: Bus,
+    service: &'static str,
+}
+
+impl Publisher {
+    pub(crate) fn new(db: Database, bus: Bus, service: &'static str) -> Self {
+        Self { db, bus, service }
+    }
+
+    pub(crate) fn service(&self) -> &'static str {
+        self.service
+    }
+
+    /// Takes the lead until the transaction ends; false when another replica has it.
+    pub(crate) async fn lead(&self, tx: &mut Tx) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtext('relay'), hashtext($1))")
+            .bind(self.service)
+            .fetch_one(&mut **tx)
+            .await
+    }
+
+    /// Creates the stream if it is missing, and marks as unpublished what it no longer has: all,
+    /// if it is not the stream published to before; the tail, if its sequence went back.
+    /// Listeners pass over what they already have in effect.
+    pub(crate) async fn reconcile(&self) -> Result<(), RelayError> {
+        let mut tx = self.db.begin_everyone().await?;
+        if !self.lead(&mut tx).await? {
+            return Ok(());
+        }
+        let info = self.stream().await?;
+        let epoch = info.created.unix_timestamp_nanos() as i64;
+        let last_seq = info.state.last_sequence.cast_signed();
+        let lost = match self.known(&mut tx).await? {
+            Some((known, _)) if known != epoch => unpublish_after(&mut tx, 0).await?,
+            Some((_, known_seq)) if known_seq > last_seq => unpublish_after(&mut tx, last_seq).await?,
+            _ => 0,
+        };
+        self.learn(&mut tx, epoch, last_seq).await?;
+        prune::prune(&mut tx).await?;
+        let pending: i64 = sqlx::query_scalar("select count(*) from outbox where published_at is null")
+            .fetch_one(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        metrics::gauge!("outbox_events_pending").set(pending as f64);
+        if lost > 0 {
+            tracing::warn!(
+                service = self.service,
+                events = lost,
+                "stream lost events; publishing them again"
+            );
+        }
+        Ok(())
+    }
+
+    /// Remembers the highest sequence acknowledged, to notice when the stream's goes back.
+    pub(crate) async fn remember(&self, tx: &mut Tx, stream_seq: Option<i64>) -> Result<(), sqlx::Error> {
+        sqlx::query("update relay_state set last_seq = greatest(last_seq, $2) where stream = $1")
+            .bind(self.service)
+            .bind(stream_seq)
+            .execute(&mut **tx)
+            .await
+            .map(drop)
+    }
+
+    async fn known(&self, tx: &mut Tx) -> Result<Option<(i64, i64)>, sqlx::Error> {
+        sqlx::query_as("select epoch, last_seq from relay_state where stream = $1")
+            .bind(self.service)
+            .fetch_optional(&mut **tx)
+            .await
+    }
+
+    async fn learn(&self, tx: &mut Tx, epoch: i64, last_seq: i64) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "insert into relay_state (stream, epoch, last_seq) values ($1, $2, $3)
+             on conflict (stream) do update set epoch = $2, last_seq = $3
+             where (relay_state.epoch, relay_state.last_seq) is distinct from ($2, $3)",
+        )
+        .bind(self.service)
+        .bind(epoch)
+        .bind(last_seq)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+    }
+
+    async fn stream(&self) -> Result<Info, RelayError> {
+        let config = Config {
+            name: self.service.to_uppercase(),
+            subjects: vec![format!("shequn.{}.v1.>", self.service)],
+            retention: RetentionPolicy::Limits,
+            discard: DiscardPolicy::Old,
+            storage: StorageType::File,
+            max_age: Duration::from_secs(RETENTION_HOURS * HOUR),
+            duplicate_window: DUPLICATE_WINDOW,
+            ..Config::default()
+        };
+        let name = config.name.clone();
+        self.bus
+            .jetstream()
+            // Creating what is there already only answers with it. Changing a stream is not a
+            // service's right: a changed one could copy into, or out of, another's.
+            .create_stream(config)
+            .await
+            .map(|stream| stream.cached_info().clone())
+            .map_err(|error| RelayError::Stream(name, error.into()))
+    }
+}
+
+async fn unpublish_after(tx: &mut Tx, stream_seq: i64) -> Result<u64, sqlx::Error> {
+    sqlx::query(
+        "update outbox set published_at = null, stream_seq = null
+         where published_at is not null and stream_seq > $1",
+    )
+    .bind(stream_seq)
+    .execute(&mut **tx)
+    .await
+    .map(|done| done.rows_affected())
+}

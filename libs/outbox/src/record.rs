@@ -1,0 +1,76 @@
+//! Recording an event in the transaction of the operation it tells of.
+
+use contracts::{Envelope, EnvelopeError, Event};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+
+use crate::{Tx, trace};
+
+/// Why an event could not be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Records that `event` happens `now`, if the transaction commits. One statement.
+///
+/// # Errors
+/// When the event's tenant or key can't stand in a subject, or the database fails.
+pub async fn record<E: Event>(tx: &mut Tx, event: &E, now: Timestamp) -> Result<(), RecordError> {
+    record_all(tx, std::slice::from_ref(event), now).await
+}
+
+/// Records many events in their order, in one statement.
+///
+/// # Errors
+/// As [`record`].
+pub async fn record_all<E: Event>(tx: &mut Tx, events: &[E], now: Timestamp) -> Result<(), RecordError> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let envelopes = events
+        .iter()
+        .map(|event| Envelope::new(event, now))
+        .collect::<Result<Vec<_>, _>>()?;
+    sqlx::query(
+        "insert into outbox (event_id, tenant_id, name, key, occurred_at, payload, traceparent)
+         select event_id, tenant_id, $3, key, $5, payload, $7
+         from unnest($1::uuid[], $2::uuid[], $4::text[], $6::bytea[]) with ordinality
+           as event (event_id, tenant_id, key, payload, n)
+         order by n",
+    )
+    .bind(
+        envelopes
+            .iter()
+            .map(|envelope| envelope.event_id)
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        envelopes
+            .iter()
+            .map(|envelope| envelope.tenant_id.0)
+            .collect::<Vec<_>>(),
+    )
+    .bind(E::full_name())
+    .bind(
+        envelopes
+            .iter()
+            .map(|envelope| envelope.key.as_str())
+            .collect::<Vec<_>>(),
+    )
+    .bind(now.to_sqlx())
+    .bind(
+        envelopes
+            .iter()
+            .map(|envelope| envelope.payload.as_slice())
+            .collect::<Vec<_>>(),
+    )
+    .bind(trace::current())
+    .execute(&mut **tx)
+    .await?;
+    tx.wake_on_commit();
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! The way from a committed operation to a handled event, on a real Postgres and a real NATS.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_nats::jetstream;
+use contracts::customers::v1::ContactBefriended;
+use contracts::{ContactId, Envelope, TenantId};
+use jiff::Timestamp;
+use outbox::{Bus, Database, Handler, HandlerError, Tx};
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use testkit::{Stack, eventually};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Publishes as customers and listens as broadcast, each with its own schema and NATS user.
+struct Lane {
+    stack: Stack,
+    publisher: Database,
+    listener: Database,
+    listener_pool: PgPool,
+    stopping: CancellationToken,
+    _stop: DropGuard,
+}
+
+impl Lane {
+    async fn start(name: &str) -> anyhow::Result<Self> {
+        let name = format!("outbox-{name}");
+        let stack = tokio::task::spawn_blocking(move || Stack::private(&name)).await??;
+        for service in ["customers", "broadcast"] {
+            let owner = &stack.process(service).env["SHEQUN_OWNER_DATABASE_URL"];
+            outbox::migrate(owner, &Migrator::DEFAULT).await?;
+        }
+        let pool = |service: &str| PgPool::connect_lazy(&stack.process(service).env["SHEQUN_DATABASE_URL"]);
+        let listener_pool = pool("broadcast")?;
+        let stopping = CancellationToken::new();
+        Ok(Self {
+            publisher: Database::new(pool("customers")?),
+            listener: Database::new(listener_pool.clone()),
+            listener_pool,
+            _stop: stopping.clone().drop_guard(),
+            stopping,
+            stack,
+        })
+    }
+
+    async fn bus(&self, service: &str) -> anyhow::Result<Bus> {
+        let nats = &self.stack.description().nats;
+        let user = &nats.users[service];
+        Ok(Bus::connect(service, &nats.url, &user.user, &user.password).await?)
+    }
+
+    async fn relay(&self) -> anyhow::Result<()> {
+        let relay = outbox::relay(
+            self.publisher.clone(),
+            self.bus("customers").await?,
+            "customers",
+            self.stopping.clone(),
+        );
+        tokio::spawn(relay);
+        Ok(())
+    }
+
+    async fn listen(&self, handler: Notes) -> anyhow::Result<()> {
+        let consume = outbox::consume::<ContactBefriended, _>(
+            self.listener.clone(),
+            self.bus("broadcast").await?,
+            "broadcast-welcome",
+            handler,
+            self.stopping.clone(),
+        );
+        tokio::spawn(consume);
+        Ok(())
+    }
+
+    async fn record(&self, tenant: TenantId, contact: ContactId, state: &str) -> anyhow::Result<()> {
+        let mut tx = self.publisher.begin(tenant).await?;
+        let event = ContactBefriended {
+            tenant_id: tenant.to_string(),
+            contact_id: contact.to_string(),
+            state: state.to_owned(),
+            ..ContactBefriended::default()
+        };
+        outbox::record(&mut tx, &event, now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// How many events of the tenant are in effect, from the listener's own inbox.
+    async fn handled(&self, tenant: TenantId) -> anyhow::Result<usize> {
+        let mut tx = self.listener.read(tenant).await?;
+        let count: i64 = sqlx::query_scalar("select count(*) from inbox where handled_at is not null")
+            .fetch_one(&mut *tx)
+            .await?;
+        Ok(usize::try_from(count)?)
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test is its own clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// Notes what it was handed, and fails while told to.
+#[derive(Clone, Default)]
+struct Notes {
+    broken: Arc<AtomicBool>,
+    seen: Arc<std::sync::Mutex<Vec<(String, String)>>>,
+}
+
+impl Handler<ContactBefriended> for Notes {
+    async fn handle(
+        &self,
+        _tx: &mut Tx,
+        event: ContactBefriended,
+        envelope: &Envelope,
+    ) -> Result<(), HandlerError> {
+        assert_eq!(envelope.key, event.contact_id);
+        if self.broken.load(Ordering::SeqCst) {
+            return Err("the handler is broken".into());
+        }
+        self.seen
+            .lock()
+            .map_err(|_| "poisoned")?
+            .push((event.contact_id, event.state));
+        Ok(())
+    }
+}
+
+impl Notes {
+    fn seen(&self) -> Vec<(String, String)> {
+        self.seen
+            .lock()
+            .expect("no handler panics while it notes")
+            .clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_relay_replicas_keep_the_order_of_each_key() -> anyhow::Result<()> {
+    const KEYS: usize = 20;
+    const EVENTS_PER_KEY: usize = 50;
+    let lane = Lane::start("order").await?;
+    let notes = Notes::default();
+    let tenant = TenantId::new();
+    let contacts: Vec<ContactId> = (0..KEYS).map(|_| ContactId::new()).collect();
+    lane.relay().await?;
+    lane.relay().await?;
+    lane.listen(notes.clone()).await?;
+    for n in 0..EVENTS_PER_KEY {
+        for contact in &contacts {
+            lane.record(tenant, *contact, &n.to_string()).await?;
+        }
+    }
+    eventually(async || match notes.seen().len() {
+        count if count == KEYS * EVENTS_PER_KEY => Ok(()),
+        count => Err(count),
+    })
+    .await?;
+    let mut by_key: HashMap<String, Vec<String>> = HashMap::new();
+    for (contact, n) in notes.seen() {
+        by_key.entry(contact).or_default().push(n);
+    }
+    let expected: Vec<String> = (0..EVENTS_PER_KEY).map(|n| n.to_string()).collect();
+    assert!(by_key.values().all(|seen| *seen == expected), "{by_key:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wiped_stream_is_filled_again_and_nothing_is_in_effect_twice() -> anyhow::Result<()> {
+    let lane = Lane::start("wipe").await?;
+    let notes = Notes::default();
+    let tenant = TenantId::new();
+    lane.relay().await?;
+    lane.listen(notes.clone()).await?;
+    for n in 0..10 {
+        lane.record(tenant, ContactId::new(), &n.to_string()).await?;
+    }
+    eventually(async || {
+        (lane.handled(tenant).await.ok() == Some(10))
+            .then_some(())
+            .ok_or("ten")
+    })
+    .await?;
+
+    let admin = lane.bus("admin").await?;
+    admin.jetstream().delete_stream("CUSTOMERS").await?;
+    lane.record(tenant, ContactId::new(), "10").await?;
+
+    eventually(async || {
+        let state = admin
+            .jetstream()
+            .get_stream("CUSTOMERS")
+            .await?
+            .cached_info()
+            .state
+            .clone();
+        anyhow::ensure!(state.messages == 11, "{} messages", state.messages);
+        anyhow::ensure!(lane.handled(tenant).await? == 11);
+        anyhow::Ok(())
+    })
+    .await?;
+    assert_eq!(
+        notes.seen().len(),
+        11,
+        "each event came once more, none had effect twice"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_becomes_a_dead_letter_that_can_be_replayed() -> anyhow::Result<()> {
+    let lane = Lane::start("poison").await?;
+    let notes = Notes::default();
+    let tenant = TenantId::new();
+    lane.relay().await?;
+    lane.listen(notes.clone()).await?;
+    notes.broken.store(true, Ordering::SeqCst);
+    lane.record(tenant, ContactId::new(), "poison").await?;
+    let letter = async || -> anyhow::Result<Option<(String, i32)>> {
+        let mut tx = lane.listener.read(tenant).await?;
+        Ok(sqlx::query_as("select reason, attempts from dead_letter")
+            .fetch_optional(&mut *tx)
+            .await?)
+    };
+    testkit::eventually_within(std::time::Duration::from_secs(60), async || {
+        letter().await?.ok_or_else(|| anyhow::anyhow!("not given up yet"))
+    })
+    .await?;
+    assert_eq!(letter().await?, Some(("the handler is broken".to_owned(), 5)));
+    assert_eq!(notes.seen(), []);
+
+    let replay = outbox::dead_letters::Command::Replay { id: "all".to_owned() };
+    outbox::dead_letters::run(replay.clone(), &lane.listener).await?;
+    eventually(async || match letter().await {
+        Ok(Some((_, 6))) => Ok(()),
+        other => Err(format!(
+            "still broken: put back with a sixth attempt, but {other:?}"
+        )),
+    })
+    .await?;
+
+    notes.broken.store(false, Ordering::SeqCst);
+    outbox::dead_letters::run(replay, &lane.listener).await?;
+    eventually(async || {
+        (letter().await.ok() == Some(None))
+            .then_some(())
+            .ok_or("replayed")
+    })
+    .await?;
+    assert_eq!(notes.seen().len(), 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_event_of_its_publisher_is_refused() -> anyhow::Result<()> {
+    let lane = Lane::start("forged").await?;
+    let notes = Notes::default();
+    lane.relay().await?;
+    lane.listen(notes.clone()).await?;
+    let admin = lane.bus("admin").await?;
+    eventually(async || admin.jetstream().get_stream("CUSTOMERS").await.map(drop)).await?;
+    let tenant = TenantId::new();
+    // Its headers name another tenant than its subject.
+    let subject = format!("shequn.customers.v1.ContactBefriended.{tenant}.x");
+    let forged = jetstream::message::PublishMessage::build()
+        .header("ce-id", uuid::Uuid::now_v7().to_string())
+        .header("ce-type", "shequn.customers.v1.ContactBefriended")
+        .header("ce-time", "2026-01-01T00:00:00Z")
+        .header("ce-tenantid", TenantId::new().to_string())
+        .header("ce-partitionkey", "x");
+    admin.jetstream().send_publish(subject, forged).await?.await?;
+    lane.record(tenant, ContactId::new(), "honest").await?;
+    eventually(async || (notes.seen().len() == 1).then_some(()).ok_or("one")).await?;
+    assert_eq!(lane.handled(tenant).await?, 1);
+    let buried: i64 = {
+        let mut tx = lane.listener.begin_everyone().await?;
+        sqlx::query_scalar("select count(*) from dead_letter")
+            .fetch_one(&mut *tx)
+            .await?
+    };
+    assert_eq!(buried, 0, "nobody's event is kept for nobody");
+    lane.listener_pool.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_key_answers_the_same_again_and_refuses_another_body() -> anyhow::Result<()> {
+    let lane = Lane::start("request").await?;
+    let tenant = TenantId::new();
+    let key = contracts::RequestKey {
+        key: "k1".to_owned(),
+        fingerprint: [1; 32],
+    };
+    let ask = async |key: contracts::RequestKey| -> anyhow::Result<(ContactId, bool)> {
+        let mut tx = lane.publisher.begin(tenant).await?;
+        if let Some(earlier) = outbox::request::earlier(&mut tx, &key).await? {
+            return Ok((earlier, false));
+        }
+        let answer = ContactId::new();
+        outbox::request::keep(&mut tx, &key, &answer).await?;
+        tx.commit().await?;
+        Ok((answer, true))
+    };
+    let answers = futures::future::try_join_all((0..8).map(|_| ask(key.clone()))).await?;
+    assert_eq!(
+        answers.iter().filter(|(_, first)| *first).count(),
+        1,
+        "{answers:?}"
+    );
+    assert!(
+        answers.iter().all(|(answer, _)| *answer == answers[0].0),
+        "{answers:?}"
+    );
+    let other = contracts::RequestKey {
+        fingerprint: [2; 32],
+        ..key
+    };
+    let refused = ask(other).await.unwrap_err();
+    assert!(matches!(
+        refused.downcast_ref(),
+        Some(outbox::request::RequestError::OtherBody)
+    ));
+    Ok(())
+}
