@@ -1,0 +1,16 @@
+//! Real Postgres, real NATS and the real services for tests: the local stack, a database per
+//! test, processes to kill, probes that wait for an event or a condition.
+
+mod database;
+mod eventually;
+mod http;
+mod probe;
+mod set;
+mod stack;
+
+pub use database::{TestDatabase, database};
+pub use eventually::{eventually, eventually_within};
+pub use http::http;
+pub use probe::Probe;
+pub use set::Set;
+pub use stack::{Description, Infra, ProcessDescription, Stack, build_dir, repository};

@@ -1,0 +1,229 @@
+//! The five services and two workers as processes of a test's own: started, killed, started again.
+
+use std::collections::BTreeMap;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+
+use crate::{Stack, build_dir, eventually_within, http};
+
+const READY: Duration = Duration::from_secs(30);
+
+/// Running services on a stack of the test's own; all end with it.
+pub struct Set {
+    stack: Stack,
+    env: BTreeMap<String, String>,
+    children: BTreeMap<String, Child>,
+}
+
+impl Set {
+    /// A private stack with every service migrated, running and ready.
+    ///
+    /// # Errors
+    /// When a service does not become ready.
+    pub async fn start(name: &str) -> anyhow::Result<Self> {
+        Self::start_with(name, &[]).await
+    }
+
+    /// As [`start`](Self::start), with variables added to every process.
+    ///
+    /// # Errors
+    /// When a service does not become ready.
+    pub async fn start_with(name: &str, env: &[(&str, String)]) -> anyhow::Result<Self> {
+        let name = name.to_owned();
+        let stack = tokio::task::spawn_blocking(move || Stack::private(&name)).await??;
+        let env = env
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect();
+        let mut set = Self {
+            stack,
+            env,
+            children: BTreeMap::new(),
+        };
+        set.prepare().await?;
+        let names: Vec<String> = set.stack.description().processes.keys().cloned().collect();
+        // The others ask identity for its keys first of all.
+        set.run("identity", None).await?;
+        for name in names.iter().filter(|name| *name != "identity") {
+            set.spawn(name, None).await?;
+        }
+        for name in &names {
+            set.ready(name).await?;
+        }
+        Ok(set)
+    }
+
+    #[must_use]
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// Starts a process, with crash points armed as `FAILPOINTS` names them, and waits until it is
+    /// ready.
+    ///
+    /// # Errors
+    /// When it does not become ready within 30 s.
+    pub async fn run(&mut self, name: &str, failpoints: Option<&str>) -> anyhow::Result<()> {
+        self.spawn(name, failpoints).await?;
+        self.ready(name).await
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn kill(&mut self, name: &str) -> anyhow::Result<()> {
+        let mut child = self
+            .children
+            .remove(name)
+            .with_context(|| format!("{name} does not run"))?;
+        Ok(child.kill().await?)
+    }
+
+    /// SIGTERM, then waits until it has drained and ended.
+    ///
+    /// # Errors
+    /// When it does not end within 30 s.
+    pub async fn terminate(&mut self, name: &str) -> anyhow::Result<ExitStatus> {
+        let child = self
+            .children
+            .remove(name)
+            .with_context(|| format!("{name} does not run"))?;
+        let pid = child.id().with_context(|| format!("{name} has ended already"))?;
+        kill(Pid::from_raw(pid.try_into()?), Signal::SIGTERM)?;
+        wait(name, child).await
+    }
+
+    /// Waits until the process died of itself, as at a crash point.
+    ///
+    /// # Errors
+    /// When it still lives after 30 s.
+    pub async fn died(&mut self, name: &str) -> anyhow::Result<ExitStatus> {
+        let child = self
+            .children
+            .remove(name)
+            .with_context(|| format!("{name} does not run"))?;
+        wait(name, child).await
+    }
+
+    /// The memory a process holds, in MiB.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn rss_mib(&self, name: &str) -> anyhow::Result<f64> {
+        let child = self
+            .children
+            .get(name)
+            .with_context(|| format!("{name} does not run"))?;
+        let pid = child.id().with_context(|| format!("{name} has ended"))?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let kib: f64 = status
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("VmRSS:")?
+                    .trim()
+                    .strip_suffix(" kB")?
+                    .parse()
+                    .ok()
+            })
+            .context("no VmRSS")?;
+        Ok(kib / 1_024.0)
+    }
+
+    async fn prepare(&self) -> anyhow::Result<()> {
+        for (name, process) in &self.stack.description().processes {
+            if *name == process.service {
+                self.once(name, &["migrate"]).await?;
+            }
+        }
+        self.once(
+            "identity",
+            &[
+                "reviewer",
+                "add",
+                "--email",
+                &self.stack.description().reviewer.email,
+            ],
+        )
+        .await
+    }
+
+    /// Runs a service's command that ends, with its settings.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn once(&self, name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        let output = self.command(name)?.args(arguments).output().await?;
+        ensure!(
+            output.status.success(),
+            "{name} {}: {}{}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    async fn spawn(&mut self, name: &str, failpoints: Option<&str>) -> anyhow::Result<()> {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.stack.state().join(format!("log/{name}.log")))?;
+        let is_service = self.stack.process(name).service == name;
+        let child = self
+            .command(name)?
+            .arg(if is_service { "serve" } else { "worker" })
+            .envs(failpoints.map(|points| ("FAILPOINTS", points)))
+            .stdout(Stdio::from(log.try_clone()?))
+            .stderr(Stdio::from(log))
+            .kill_on_drop(true)
+            .spawn()?;
+        self.children.insert(name.to_owned(), child);
+        Ok(())
+    }
+
+    fn command(&self, name: &str) -> anyhow::Result<Command> {
+        let process = self.stack.process(name);
+        let program = build_dir()?.join(&process.binary);
+        ensure!(
+            program.exists(),
+            "{} is not built: `cargo build --workspace`",
+            program.display()
+        );
+        let mut command = Command::new(program);
+        command.envs(&process.env).envs(&self.env).stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// Waits until the process says it is ready.
+    ///
+    /// # Errors
+    /// When it does not within 30 s; with its last words.
+    pub async fn ready(&self, name: &str) -> anyhow::Result<()> {
+        let url = format!("{}/health/ready", self.stack.process(name).url("ops"));
+        let http = http();
+        eventually_within(READY, async || http.get(&url).send().await?.error_for_status())
+            .await
+            .map(drop)
+            .with_context(|| format!("{name} is not ready; it said: {}", self.last_words(name)))
+    }
+
+    fn last_words(&self, name: &str) -> String {
+        let log = std::fs::read_to_string(self.stack.state().join(format!("log/{name}.log")));
+        let log = log.unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(5)..].join("\n")
+    }
+}
+
+async fn wait(name: &str, mut child: Child) -> anyhow::Result<ExitStatus> {
+    tokio::time::timeout(READY, child.wait())
+        .await
+        .with_context(|| format!("{name} still runs after {READY:?}"))?
+        .map_err(Into::into)
+}
