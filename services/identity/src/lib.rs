@@ -1,0 +1,185 @@
+//! Identity: tenants and their verification, members, logins, and the keys that sign them.
+
+mod config;
+mod error;
+mod events;
+mod grpc;
+mod http;
+mod keyring;
+mod keys;
+mod member;
+mod ops;
+mod password;
+mod seal;
+mod session;
+mod store;
+mod tenant;
+#[cfg(test)]
+mod tests;
+mod throttle;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::Context;
+use chassis::auth::KeySource;
+use chassis::{Clock, Process, Settings};
+use contracts::identity::v1::identity_service_server::IdentityServiceServer;
+use jiff::SignedDuration;
+use outbox::{Bus, Database};
+use secrecy::ExposeSecret;
+use sqlx::migrate::Migrator;
+use tonic::service::Routes;
+
+pub use config::Config;
+use config::{Command, KeysCommand, Limits, ReviewerCommand, Secrets};
+use keys::Keys;
+use ops::rotate_keys::{Rotation, rotate_keys};
+use password::Hasher;
+use seal::Seal;
+use throttle::Gate;
+
+const SERVICE: &str = "identity";
+
+/// The schema, after the outbox's own tables.
+pub static MIGRATOR: Migrator = sqlx::migrate!();
+
+/// What every operation has at hand.
+#[derive(Clone)]
+pub struct State {
+    db: Database,
+    clock: Clock,
+    seal: Arc<Seal>,
+    keys: Keys,
+    hasher: Hasher,
+    gate: Gate,
+}
+
+impl State {
+    fn new(db: Database, clock: Clock, seal: Arc<Seal>, limits: Limits) -> Self {
+        let failures = throttle::Limits {
+            per_account_max: limits.login_failures_per_account_max.into(),
+            all_max: limits.login_failures_max.into(),
+        };
+        Self {
+            db,
+            clock,
+            seal,
+            keys: Keys::new(),
+            hasher: Hasher::new(limits.password_hashes_max),
+            gate: Gate::new(failures),
+        }
+    }
+}
+
+/// The OpenAPI document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    http::api().document()
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// When it can't be done, with the reason.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    let Config {
+        settings,
+        secrets,
+        limits,
+        command,
+    } = config;
+    match command {
+        Command::Serve => serve(&settings, &secrets, limits).await,
+        Command::Migrate => {
+            let owner = settings
+                .owner_database_url
+                .as_ref()
+                .context("SHEQUN_OWNER_DATABASE_URL is not set")?;
+            Ok(outbox::migrate(owner.expose_secret(), &MIGRATOR).await?)
+        }
+        Command::DeadLetters(command) => {
+            let db = Database::new(chassis::pool(&settings)?);
+            Ok(outbox::dead_letters::run(command, &db).await?)
+        }
+        Command::Openapi => print(&document().to_pretty_json()?),
+        Command::Reviewer(ReviewerCommand::Add { email, password }) => {
+            ops::enlist_reviewer::enlist_reviewer(&settings, &email, &password).await
+        }
+        Command::Keys(KeysCommand::Rotate { lead_secs, withdraw }) => {
+            let rotation = match withdraw {
+                true => Rotation::Withdraw,
+                false => Rotation::After(SignedDuration::from_secs(lead_secs)),
+            };
+            let (db, seal) = (Database::new(chassis::pool(&settings)?), secrets.seal()?);
+            let now = Clock::system().now();
+            let ring = rotate_keys(&db, &seal, rotation, now).await?;
+            print(&serde_json::to_string_pretty(&ring.published(now))?)
+        }
+    }
+}
+
+fn print(answer: &str) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout(), "{answer}")?)
+}
+
+async fn serve(settings: &Settings, secrets: &Secrets, limits: Limits) -> anyhow::Result<()> {
+    let seal = Arc::new(secrets.seal()?);
+    let db = Database::new(chassis::pool(settings)?);
+    let bus = connect(settings).await?;
+    let state = State::new(db.clone(), Clock::system(), seal.clone(), limits);
+    let process = Process::start_with(SERVICE, settings, KeySource::Local(state.keys.published()))?;
+
+    process.spawn(
+        "signing keys",
+        state
+            .keys
+            .clone()
+            .keep(db.clone(), seal, state.clock, process.stopping()),
+    );
+    let relay = outbox::relay(db.clone(), bus.clone(), SERVICE, process.last());
+    process.spawn_last("relay", async { Ok(relay.await?) });
+
+    process.health.add("postgres", move || {
+        let db = db.clone();
+        async move { db.check().await }
+    });
+    process.health.add("nats", move || {
+        let bus = bus.clone();
+        async move { bus.check().await }
+    });
+    let (keys, clock) = (state.keys.clone(), state.clock);
+    process.health.add("signing keys", move || {
+        std::future::ready(keys.check(clock.now()))
+    });
+
+    let api = http::api().router(state.clone(), process.verifier.clone())?;
+    process
+        .serve(api, Routes::new(IdentityServiceServer::new(state)))
+        .await
+}
+
+async fn connect(settings: &Settings) -> anyhow::Result<Bus> {
+    let user = settings
+        .nats_user
+        .as_deref()
+        .context("SHEQUN_NATS_USER is not set")?;
+    let password = settings
+        .nats_password
+        .as_ref()
+        .context("SHEQUN_NATS_PASSWORD is not set")?;
+    Ok(Bus::connect(
+        SERVICE,
+        settings.nats_url.as_str(),
+        user,
+        password.expose_secret(),
+    )
+    .await?)
+}
+
+impl Secrets {
+    fn seal(&self) -> anyhow::Result<Seal> {
+        let secret = self.key_secret.as_ref().context("SHEQUN_KEY_SECRET is not set")?;
+        Ok(Seal::new(secret)?)
+    }
+}
