@@ -1,0 +1,54 @@
+//! What customers learns from identity. Events may overtake each other; each handler is right in any order.
+
+use contracts::identity::v1::{MemberJoined, MemberLeft, TenantVerified};
+use contracts::{Envelope, MemberId};
+use jiff::Timestamp;
+use outbox::{Handler, HandlerError, Tx};
+
+use crate::{State, store};
+
+impl Handler<TenantVerified> for State {
+    async fn handle(
+        &self,
+        tx: &mut Tx,
+        event: TenantVerified,
+        envelope: &Envelope,
+    ) -> Result<(), HandlerError> {
+        let at = time_of(event.verified_at, envelope)?;
+        Ok(store::member::tenant_verified(&mut **tx, envelope.tenant_id, at).await?)
+    }
+}
+
+impl Handler<MemberJoined> for State {
+    async fn handle(
+        &self,
+        tx: &mut Tx,
+        event: MemberJoined,
+        envelope: &Envelope,
+    ) -> Result<(), HandlerError> {
+        let member: MemberId = event.member_id.parse()?;
+        Ok(store::member::joined(&mut **tx, envelope.tenant_id, member, &event.alias, &event.role).await?)
+    }
+}
+
+impl Handler<MemberLeft> for State {
+    async fn handle(&self, tx: &mut Tx, event: MemberLeft, envelope: &Envelope) -> Result<(), HandlerError> {
+        let at = time_of(event.left_at, envelope)?;
+        Ok(store::member::left(&mut **tx, envelope.tenant_id, event.member_id.parse()?, at).await?)
+    }
+}
+
+/// The time an event names; when it happened, if it names none.
+fn time_of(named: Option<prost_types::Timestamp>, envelope: &Envelope) -> Result<Timestamp, jiff::Error> {
+    named.map_or(Ok(envelope.occurred_at), |at| {
+        Timestamp::new(at.seconds, at.nanos)
+    })
+}
+
+/// A time as events carry it.
+pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.as_second(),
+        nanos: at.subsec_nanosecond(),
+    }
+}

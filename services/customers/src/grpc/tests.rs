@@ -1,0 +1,144 @@
+//! Peers' calls on a real database: only those named may ask, and an audience comes whole however it is read.
+
+use chassis::auth::Caller;
+use contracts::{CodeId, TenantId};
+use tonic::Code;
+
+use super::*;
+use crate::scene::Scene;
+
+fn from<T>(service: &str, tenant: TenantId, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.extensions_mut().insert(Caller::Service {
+        service: service.to_owned(),
+        tenant,
+    });
+    request
+}
+
+fn everybody(cursor: &str) -> StreamAudienceRequest {
+    StreamAudienceRequest {
+        cursor: cursor.to_owned(),
+        ..Default::default()
+    }
+}
+
+async fn pages(scene: &Scene, cursor: &str) -> Vec<StreamAudienceResponse> {
+    let request = from("broadcast", scene.tenant, everybody(cursor));
+    scene
+        .state
+        .stream_audience(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .try_collect()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_peer_gets_a_contact_of_the_tenant_it_acts_for() {
+    let scene = Scene::new().await;
+    let scanned = scene
+        .scan(&scene.code(&[scene.member("a").await], &[]).await, "wx-1")
+        .await;
+    let ask = |service, tenant, id: &str| {
+        let request = from(
+            service,
+            tenant,
+            GetContactRequest {
+                contact_id: id.to_owned(),
+            },
+        );
+        async {
+            scene
+                .state
+                .get_contact(request)
+                .await
+                .map_err(|status| status.code())
+        }
+    };
+    let id = scanned.contact_id.to_string();
+    for service in ["groups", "broadcast"] {
+        let contact = ask(service, scene.tenant, &id)
+            .await
+            .unwrap()
+            .into_inner()
+            .contact
+            .unwrap();
+        assert_eq!((contact.external_id.as_str(), contact.marketing), ("wx-1", true));
+    }
+    assert_eq!(
+        ask("referral", scene.tenant, &id).await.unwrap_err(),
+        Code::PermissionDenied
+    );
+    assert_eq!(
+        ask("groups", TenantId::new(), &id).await.unwrap_err(),
+        Code::NotFound
+    );
+    assert_eq!(
+        ask("groups", scene.tenant, &ContactId::new().to_string())
+            .await
+            .unwrap_err(),
+        Code::NotFound
+    );
+    assert_eq!(
+        ask("groups", scene.tenant, "wx-1").await.unwrap_err(),
+        Code::InvalidArgument
+    );
+}
+
+#[tokio::test]
+async fn only_broadcast_reads_an_audience() {
+    let scene = Scene::new().await;
+    let ask = |service, message| {
+        let request = from(service, scene.tenant, message);
+        async {
+            scene
+                .state
+                .stream_audience(request)
+                .await
+                .map(drop)
+                .map_err(|status| status.code())
+        }
+    };
+    assert_eq!(ask("groups", everybody("")).await, Err(Code::PermissionDenied));
+    assert_eq!(
+        ask("broadcast", everybody("nowhere")).await,
+        Err(Code::InvalidArgument)
+    );
+    let crowd = StreamAudienceRequest {
+        tags_any: vec!["tag".to_owned(); 101],
+        ..Default::default()
+    };
+    assert_eq!(ask("broadcast", crowd).await, Err(Code::InvalidArgument));
+    assert_eq!(ask("broadcast", everybody("")).await, Ok(()));
+}
+
+#[tokio::test]
+async fn an_audience_comes_in_pages_and_goes_on_where_it_broke_off() {
+    let scene = Scene::new().await;
+    let member = scene.member("a").await;
+    assert!(pages(&scene, "").await.is_empty());
+    scene.befriend_many(member, CodeId::new(), 1_000).await;
+    // Exactly two full pages, and no empty one after them.
+    let whole = pages(&scene, "").await;
+    assert_eq!(
+        whole.iter().map(|page| page.entries.len()).collect::<Vec<_>>(),
+        [500, 500]
+    );
+    scene.befriend_many(member, CodeId::new(), 1).await;
+    let whole = pages(&scene, "").await;
+    assert_eq!(
+        whole.iter().map(|page| page.entries.len()).collect::<Vec<_>>(),
+        [500, 500, 1]
+    );
+
+    let ids: Vec<_> = whole
+        .iter()
+        .flat_map(|page| &page.entries)
+        .map(|entry| &entry.contact_id)
+        .collect();
+    assert!(ids.is_sorted() && ids.iter().collect::<std::collections::HashSet<_>>().len() == 1_001);
+    assert_eq!(pages(&scene, &whole[0].cursor).await, whole[1..]);
+}

@@ -1,0 +1,66 @@
+//! What a contact may see and decide of themselves.
+
+use axum::extract;
+use chassis::Problem;
+use chassis::auth::ContactSelf;
+use chassis::http::Json;
+use contracts::ContactId;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::contact::{Consent, Face};
+use crate::error::Error;
+use crate::ops::change_consent::ConsentChange;
+use crate::{State, ops, store};
+
+/// A contact as they see themselves.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Me {
+    contact_id: ContactId,
+    external_id: String,
+    name: String,
+    language: String,
+    consent: Consent,
+    /// The members who are friends with the contact, the last active first.
+    friends: Vec<Face>,
+}
+
+/// See oneself
+#[utoipa::path(get, path = "/v1/me", tag = "me", responses((status = 200, body = Me)))]
+pub(super) async fn get_me(
+    extract::State(state): extract::State<State>,
+    me: ContactSelf,
+) -> Result<Json<Me>, Problem> {
+    let mut tx = state.database.read(me.tenant).await?;
+    let contact = store::contact::find(&mut *tx, me.contact, None)
+        .await?
+        .ok_or(Error::ContactUnknown)?;
+    let consent = store::contact::consent(&mut *tx, me.contact)
+        .await?
+        .ok_or(Error::ContactUnknown)?;
+    let friends = store::contact::friends(&mut *tx, me.contact).await?;
+    Ok(Json(Me {
+        contact_id: contact.contact_id,
+        external_id: contact.external_id,
+        name: contact.name,
+        language: contact.language,
+        consent,
+        friends,
+    }))
+}
+
+/// Give or withdraw consent
+///
+/// Says whether marketing messages are welcome. The same answer again changes nothing.
+#[utoipa::path(
+    put, path = "/v1/me/consent", tag = "me", request_body = ConsentChange, responses((status = 200, body = Consent))
+)]
+pub(super) async fn change_consent(
+    extract::State(state): extract::State<State>,
+    me: ContactSelf,
+    Json(change): Json<ConsentChange>,
+) -> Result<Json<Consent>, Problem> {
+    Ok(Json(
+        ops::change_consent::change_consent(&state, me, change).await?,
+    ))
+}

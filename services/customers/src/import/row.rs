@@ -1,0 +1,397 @@
+//! One row of a contacts file: which column means what, and what may stand in it.
+
+use std::collections::{HashMap, HashSet};
+
+use csv_async::ByteRecord;
+use sha2::{Digest, Sha256};
+
+use super::{Rejection, TAGS_MAX};
+use crate::contact::{ContactName, ExternalId};
+use crate::phone::Phone;
+use crate::tag::{self, TagName};
+
+const COLUMNS: [&str; 5] = ["external_id", "name", "phone", "birth_month", "tags"];
+const REQUIRED: [&str; 2] = ["external_id", "name"];
+/// Quoted of a column's name in an error.
+const COLUMN_CHARS_MAX: usize = 40;
+
+/// Why a file's first line is not a header.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum HeaderError {
+    #[error("the file is empty")]
+    Empty,
+    #[error("column `{0}` is missing from the first line")]
+    Missing(&'static str),
+    #[error("column `{0}` is not one of external_id, name, phone, birth_month, tags")]
+    Unknown(String),
+    #[error("column `{0}` stands twice in the first line")]
+    Twice(&'static str),
+}
+
+/// A person as a file describes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) line: i32,
+    pub(crate) external_id: ExternalId,
+    pub(crate) name: ContactName,
+    pub(crate) phone: Option<Phone>,
+    pub(crate) birth_month: Option<String>,
+    pub(crate) tags: Vec<TagName>,
+}
+
+/// Which column stands where.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    places: [Option<usize>; COLUMNS.len()],
+    columns: usize,
+}
+
+impl Header {
+    /// Reads the first line: the known columns in any order, external_id and name among them.
+    pub(crate) fn parse(record: &ByteRecord) -> Result<Self, HeaderError> {
+        if record.iter().all(<[u8]>::is_empty) {
+            return Err(HeaderError::Empty);
+        }
+        let mut places = [None; COLUMNS.len()];
+        for (place, name) in record.iter().enumerate() {
+            let name = String::from_utf8_lossy(name);
+            let name = name.trim_start_matches('\u{feff}').trim();
+            let column = COLUMNS
+                .iter()
+                .position(|column| *column == name)
+                .ok_or_else(|| HeaderError::Unknown(name.chars().take(COLUMN_CHARS_MAX).collect()))?;
+            if places[column].replace(place).is_some() {
+                return Err(HeaderError::Twice(COLUMNS[column]));
+            }
+        }
+        for (column, place) in COLUMNS.iter().zip(&places) {
+            if place.is_none() && REQUIRED.contains(column) {
+                return Err(HeaderError::Missing(column));
+            }
+        }
+        Ok(Self {
+            places,
+            columns: record.len(),
+        })
+    }
+
+    /// Reads a row that starts on `line`.
+    pub(crate) fn row(&self, record: &ByteRecord, line: i32) -> Result<Row, Rejection> {
+        if record.len() != self.columns {
+            let reason = format!(
+                "it has {} fields, the first line has {}",
+                record.len(),
+                self.columns
+            );
+            return Err(rejection(
+                line,
+                None,
+                reason,
+                "put fields that contain commas in double quotes",
+            ));
+        }
+        let mut texts = [""; COLUMNS.len()];
+        for ((text, place), column) in texts.iter_mut().zip(self.places).zip(COLUMNS) {
+            let bytes = place.and_then(|place| record.get(place)).unwrap_or_default();
+            *text = std::str::from_utf8(bytes).map_err(|_| {
+                rejection(
+                    line,
+                    Some(column),
+                    "it has bytes that are not UTF-8",
+                    "save the file as UTF-8",
+                )
+            })?;
+        }
+        let [external_id, name, phone, birth_month, tags] = texts.map(str::trim);
+        Ok(Row {
+            line,
+            external_id: text(line, "external_id", external_id)?,
+            name: text(line, "name", name)?,
+            phone: phone_of(line, phone)?,
+            birth_month: birth_month_of(line, birth_month)?,
+            tags: tags_of(line, tags)?,
+        })
+    }
+}
+
+fn rejection(
+    line: i32,
+    field: Option<&str>,
+    reason: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Rejection {
+    Rejection {
+        line,
+        field: field.map(str::to_owned),
+        reason: reason.into(),
+        remedy: remedy.into(),
+    }
+}
+
+fn text<T: std::str::FromStr<Err = chassis::text::TextError>>(
+    line: i32,
+    field: &str,
+    raw: &str,
+) -> Result<T, Rejection> {
+    raw.parse().map_err(|error: chassis::text::TextError| {
+        let error = error.to_string();
+        let (reason, remedy) = error.split_once("; ").unwrap_or((&error, "correct it"));
+        rejection(line, Some(field), reason, remedy)
+    })
+}
+
+fn phone_of(line: i32, written: &str) -> Result<Option<Phone>, Rejection> {
+    if written.is_empty() {
+        return Ok(None);
+    }
+    let remedy = "write it with +81 or +86, or leave it empty";
+    Phone::parse(written)
+        .map(Some)
+        .map_err(|error| rejection(line, Some("phone"), error.to_string(), remedy))
+}
+
+fn birth_month_of(line: i32, written: &str) -> Result<Option<String>, Rejection> {
+    if written.is_empty() {
+        return Ok(None);
+    }
+    let fits = written.split_once('-').is_some_and(|(year, month)| {
+        let digits = [year, month].concat().bytes().all(|byte| byte.is_ascii_digit());
+        let month_fits = month.parse().is_ok_and(|month: u8| (1..=12).contains(&month));
+        digits && year.len() == 4 && month.len() == 2 && ("1900".."2100").contains(&year) && month_fits
+    });
+    let reason = "it is not a month between 1900-01 and 2099-12";
+    fits.then(|| Some(written.to_owned())).ok_or_else(|| {
+        rejection(
+            line,
+            Some("birth_month"),
+            reason,
+            "write YYYY-MM, or leave it empty",
+        )
+    })
+}
+
+fn tags_of(line: i32, written: &str) -> Result<Vec<TagName>, Rejection> {
+    let names = written.split(';').map(str::trim).filter(|name| !name.is_empty());
+    let tags = names
+        .map(|name| text(line, "tags", name))
+        .collect::<Result<_, _>>()?;
+    let tags = tag::distinct(tags);
+    if tags.len() > tag::TAGS_MAX {
+        let reason = format!("it has {} tags", tags.len());
+        let remedy = format!("give a contact at most {} tags", tag::TAGS_MAX);
+        return Err(rejection(line, Some("tags"), reason, remedy));
+    }
+    Ok(tags)
+}
+
+/// What may occur but once, or so often, in a whole file.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    /// The line each person was first on. A digest stands for the id: 500,000 of them stay under 30 MiB.
+    lines: HashMap<[u8; 16], i32>,
+    tags: HashSet<TagName>,
+}
+
+impl Census {
+    /// Lets a row pass unless its person was on an earlier line.
+    pub(crate) fn admit(&mut self, row: Row) -> Result<Row, Rejection> {
+        let [digest, _] = bytes_halved(Sha256::digest(row.external_id.as_bytes()).into());
+        if let Some(first) = self.lines.get(&digest) {
+            let reason = format!("the same person is on line {first}");
+            return Err(rejection(
+                row.line,
+                Some("external_id"),
+                reason,
+                "keep one line for each person",
+            ));
+        }
+        let new_tags = row.tags.iter().filter(|tag| !self.tags.contains(*tag)).count();
+        if self.tags.len() + new_tags > TAGS_MAX {
+            let reason = format!("the file has more than {TAGS_MAX} different tags");
+            return Err(rejection(
+                row.line,
+                Some("tags"),
+                reason,
+                "use fewer tags, or import in parts",
+            ));
+        }
+        self.lines.insert(digest, row.line);
+        self.tags.extend(row.tags.iter().cloned());
+        Ok(row)
+    }
+}
+
+fn bytes_halved(bytes: [u8; 32]) -> [[u8; 16]; 2] {
+    std::array::from_fn(|half| std::array::from_fn(|n| bytes[half * 16 + n]))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record(fields: &[&[u8]]) -> ByteRecord {
+        fields.iter().copied().collect()
+    }
+
+    fn header() -> Header {
+        Header::parse(&record(&[
+            b"external_id",
+            b"name",
+            b"phone",
+            b"birth_month",
+            b"tags",
+        ]))
+        .unwrap()
+    }
+
+    fn row(fields: [&[u8]; 5]) -> Result<Row, Rejection> {
+        header().row(&record(&fields), 7)
+    }
+
+    #[test]
+    fn columns_come_in_any_order() {
+        let header = Header::parse(&record(&[b"\xef\xbb\xbfname", b" tags", b"external_id "])).unwrap();
+        let row = header
+            .row(&record(&["佐藤 花".as_bytes(), b"vip; mama ;vip;", b"wx-1"]), 2)
+            .unwrap();
+        assert_eq!((&*row.name, &*row.external_id), ("佐藤 花", "wx-1"));
+        assert_eq!(
+            row.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(),
+            ["mama", "vip"]
+        );
+        assert_eq!((row.phone, row.birth_month), (None, None));
+    }
+
+    #[test]
+    fn a_header_is_complete_and_known() {
+        for (fields, expected) in [
+            (&[b"".as_slice()] as &[&[u8]], HeaderError::Empty),
+            (&[b"external_id"], HeaderError::Missing("name")),
+            (&[b"name", b"phone"], HeaderError::Missing("external_id")),
+            (
+                &[b"external_id", b"name", b"e-mail"],
+                HeaderError::Unknown("e-mail".to_owned()),
+            ),
+            (&[b"external_id", b"name", b"name"], HeaderError::Twice("name")),
+        ] {
+            assert_eq!(Header::parse(&record(fields)), Err(expected));
+        }
+    }
+
+    #[test]
+    fn a_good_row_is_taken_in_its_plain_form() {
+        let row = row([b" wx-1 ", b"Li", b"138 0013 8000", b"1990-02", b""]).unwrap();
+        assert_eq!((row.line, &*row.external_id), (7, "wx-1"));
+        assert_eq!(row.phone.unwrap().as_str(), "+8613800138000");
+        assert_eq!(row.birth_month.as_deref(), Some("1990-02"));
+    }
+
+    #[test]
+    fn a_bad_row_is_rejected_with_field_and_remedy_but_not_the_value() {
+        let long = "长".repeat(101);
+        let many = (0..21).map(|n| n.to_string()).collect::<Vec<_>>().join(";");
+        for (fields, field, reason) in [
+            (
+                [b"".as_slice(), b"Li", b"", b"", b""],
+                "external_id",
+                "text is empty",
+            ),
+            ([b"wx", b" ", b"", b"", b""], "name", "text is empty"),
+            (
+                [b"wx", long.as_bytes(), b"", b"", b""],
+                "name",
+                "text has 101 characters",
+            ),
+            (
+                [b"wx", b"\x93\xfa\x96\x7b", b"", b"", b""],
+                "name",
+                "it has bytes that are not UTF-8",
+            ),
+            (
+                [b"wx", b"Li", b"0901", b"", b""],
+                "phone",
+                "not a number of Japan or mainland China",
+            ),
+            (
+                [b"wx", b"Li", b"", b"1990", b""],
+                "birth_month",
+                "it is not a month between 1900-01 and 2099-12",
+            ),
+            (
+                [b"wx", b"Li", b"", b"1990-13", b""],
+                "birth_month",
+                "it is not a month between 1900-01 and 2099-12",
+            ),
+            (
+                [b"wx", b"Li", b"", b"1990-+1", b""],
+                "birth_month",
+                "it is not a month between 1900-01 and 2099-12",
+            ),
+            (
+                [b"wx", b"Li", b"", b"", many.as_bytes()],
+                "tags",
+                "it has 21 tags",
+            ),
+        ] {
+            let rejected = row(fields).unwrap_err();
+            assert_eq!((rejected.line, rejected.field.as_deref()), (7, Some(field)));
+            assert_eq!(rejected.reason, reason);
+            assert!(!rejected.remedy.is_empty());
+        }
+        let short = header().row(&record(&[b"wx", b"Li"]), 3).unwrap_err();
+        assert_eq!(
+            (short.field, &*short.reason),
+            (None, "it has 2 fields, the first line has 5")
+        );
+    }
+
+    #[test]
+    fn a_person_is_taken_once() {
+        let mut census = Census::default();
+        let person = |line, id: &str| Row {
+            line,
+            ..row([id.as_bytes(), b"Li", b"", b"", b""]).unwrap()
+        };
+        assert!(census.admit(person(2, "wx-1")).is_ok());
+        assert!(census.admit(person(3, "wx-2")).is_ok());
+        let rejected = census.admit(person(9, "wx-1")).unwrap_err();
+        assert_eq!(
+            (rejected.line, &*rejected.reason),
+            (9, "the same person is on line 2")
+        );
+    }
+
+    #[test]
+    fn a_file_has_only_so_many_tags() {
+        let mut census = Census::default();
+        for n in 0..TAGS_MAX / 20 {
+            let tags = (0..20).map(|m| format!("{n}-{m}")).collect::<Vec<_>>().join(";");
+            let id = format!("wx-{n}");
+            assert!(
+                census
+                    .admit(row([id.as_bytes(), b"Li", b"", b"", tags.as_bytes()]).unwrap())
+                    .is_ok()
+            );
+        }
+        assert!(
+            census
+                .admit(row([b"known", b"Li", b"", b"", b"0-0"]).unwrap())
+                .is_ok()
+        );
+        assert!(
+            census
+                .admit(row([b"new", b"Li", b"", b"", b"one more"]).unwrap())
+                .is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_row_makes_it_panic(fields in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 5)) {
+            let fields: Vec<_> = fields.iter().map(Vec::as_slice).collect();
+            let _ = header().row(&record(&fields), 1);
+        }
+    }
+}

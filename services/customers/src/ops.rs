@@ -1,0 +1,8 @@
+//! What customers does: one operation a file, each one transaction on one screen.
+
+pub(crate) mod change_consent;
+pub(crate) mod import_contacts;
+pub(crate) mod issue_code;
+pub(crate) mod remark;
+pub(crate) mod scan;
+pub(crate) mod tag_contact;
