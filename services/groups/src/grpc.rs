@@ -1,0 +1,105 @@
+//! What peers ask groups.
+
+use chassis::Problem;
+use chassis::grpc::peer;
+use contracts::groups::v1::{
+    Group as GroupMessage, StreamGroupsRequest, StreamGroupsResponse, groups_service_server::GroupsService,
+};
+use contracts::{GroupId, SeriesId, TenantId};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
+
+use crate::State;
+use crate::error::Error;
+use crate::group::Group;
+use crate::store;
+
+const PEERS: &[&str] = &["broadcast"];
+const PAGE_GROUPS_MAX: i64 = 500;
+/// Pages read ahead of a slow peer.
+const PAGES_AHEAD_MAX: usize = 2;
+
+type Page = Result<StreamGroupsResponse, Status>;
+
+#[tonic::async_trait]
+impl GroupsService for State {
+    type StreamGroupsStream = ReceiverStream<Page>;
+
+    async fn stream_groups(
+        &self,
+        request: Request<StreamGroupsRequest>,
+    ) -> Result<Response<Self::StreamGroupsStream>, Status> {
+        let tenant_id = peer(&request, PEERS)?.tenant;
+        let request = request.into_inner();
+        let series_id = optional("series_id", &request.series_id)?;
+        let after = optional("cursor", &request.cursor)?.unwrap_or(GroupId(uuid::Uuid::nil()));
+        let (pages, stream) = mpsc::channel(PAGES_AHEAD_MAX);
+        tokio::spawn(send_pages(self.clone(), tenant_id, series_id, after, pages).in_current_span());
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+/// Reads page after page, each in a transaction of its own, until the last one or until the peer
+/// is gone.
+async fn send_pages(
+    state: State,
+    tenant_id: TenantId,
+    series_id: Option<SeriesId>,
+    mut after: GroupId,
+    pages: mpsc::Sender<Page>,
+) {
+    loop {
+        let page = match read_page(&state, tenant_id, series_id, after).await {
+            Ok(page) => page,
+            Err(error) => {
+                // Nobody is left to tell when the peer is gone.
+                let _ = pages.send(Err(Problem::from(error).into())).await;
+                return;
+            }
+        };
+        let Some(last) = page.last() else { return };
+        after = last.group_id;
+        let is_last = (page.len() as i64) < PAGE_GROUPS_MAX;
+        let groups = page.into_iter().map(GroupMessage::from).collect();
+        let message = StreamGroupsResponse {
+            groups,
+            cursor: after.to_string(),
+        };
+        if pages.send(Ok(message)).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+async fn read_page(
+    state: &State,
+    tenant_id: TenantId,
+    series_id: Option<SeriesId>,
+    after: GroupId,
+) -> Result<Vec<Group>, Error> {
+    let mut tx = state.db.read(tenant_id).await?;
+    Ok(store::group::page(&mut *tx, series_id, after, PAGE_GROUPS_MAX).await?)
+}
+
+/// An id that may be left empty.
+fn optional<T: std::str::FromStr>(field: &str, text: &str) -> Result<Option<T>, Status> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let refusal = |_| Status::invalid_argument(format!("{field} is neither empty nor one we gave out"));
+    text.parse().map(Some).map_err(refusal)
+}
+
+impl From<Group> for GroupMessage {
+    fn from(group: Group) -> Self {
+        Self {
+            group_id: group.group_id.to_string(),
+            series_id: group.series_id.map(|id| id.to_string()).unwrap_or_default(),
+            name: group.name,
+            capacity: group.capacity.unsigned_abs(),
+            seats_taken: group.seats_taken.unsigned_abs(),
+        }
+    }
+}

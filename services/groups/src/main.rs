@@ -1,0 +1,6 @@
+//! Starts groups.
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    groups::run(clap::Parser::parse()).await
+}

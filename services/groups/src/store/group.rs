@@ -1,0 +1,91 @@
+//! Groups as they are stored.
+
+use contracts::{GroupId, SeriesId, TenantId};
+use jiff_sqlx::ToSqlx as _;
+use sqlx::PgExecutor;
+
+use crate::group::{Group, GroupKind};
+
+pub(crate) async fn insert(
+    db: impl PgExecutor<'_>,
+    tenant_id: TenantId,
+    group: &Group,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "insert into groups (tenant_id, group_id, series_id, number, kind, name, theme, benefit, greeting, capacity,
+                             seats_taken, opened_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        tenant_id.0,
+        group.group_id.0,
+        group.series_id.map(|id| id.0),
+        group.number,
+        group.kind as _,
+        group.name,
+        group.theme,
+        group.benefit,
+        group.greeting,
+        group.capacity,
+        group.seats_taken,
+        group.opened_at.to_sqlx() as _,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+pub(crate) async fn find(db: impl PgExecutor<'_>, group_id: GroupId) -> Result<Option<Group>, sqlx::Error> {
+    sqlx::query_as!(
+        Group,
+        r#"select group_id as "group_id: GroupId", series_id as "series_id: SeriesId", number,
+                  kind as "kind: GroupKind", name, theme, benefit, greeting, capacity, seats_taken, opened_at
+           from groups where group_id = $1"#,
+        group_id.0,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// At most `limit` groups after a given one, in the order of their ids; of one series, or of all.
+pub(crate) async fn page(
+    db: impl PgExecutor<'_>,
+    series_id: Option<SeriesId>,
+    after: GroupId,
+    limit: i64,
+) -> Result<Vec<Group>, sqlx::Error> {
+    match series_id {
+        Some(series_id) => page_of_series(db, series_id, after, limit).await,
+        None => page_of_all(db, after, limit).await,
+    }
+}
+
+async fn page_of_all(db: impl PgExecutor<'_>, after: GroupId, limit: i64) -> Result<Vec<Group>, sqlx::Error> {
+    sqlx::query_as!(
+        Group,
+        r#"select group_id as "group_id: GroupId", series_id as "series_id: SeriesId", number,
+                  kind as "kind: GroupKind", name, theme, benefit, greeting, capacity, seats_taken, opened_at
+           from groups where group_id > $1 order by group_id limit $2"#,
+        after.0,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+async fn page_of_series(
+    db: impl PgExecutor<'_>,
+    series_id: SeriesId,
+    after: GroupId,
+    limit: i64,
+) -> Result<Vec<Group>, sqlx::Error> {
+    sqlx::query_as!(
+        Group,
+        r#"select group_id as "group_id: GroupId", series_id as "series_id: SeriesId", number,
+                  kind as "kind: GroupKind", name, theme, benefit, greeting, capacity, seats_taken, opened_at
+           from groups where series_id = $1 and group_id > $2 order by group_id limit $3"#,
+        series_id.0,
+        after.0,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
