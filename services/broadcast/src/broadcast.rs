@@ -1,0 +1,335 @@
+//! A mass message: what it says, to whom, and how far it is.
+
+use chassis::auth::Role;
+use chassis::text::{Multiline, Text};
+use contracts::{BroadcastId, MemberId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::error::Error;
+use crate::outcome::Outcomes;
+use crate::task::Task;
+
+const TAGS_MAX: usize = 20;
+const RATE_PER_S_MAX: i32 = 10_000;
+
+/// Who starts it and which cap it takes.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// By one member, to her own contacts: at most one a day from each member (D74).
+    Member,
+    /// By the tenant, to all its contacts, each by one sender (D75): at most one a week (D76).
+    Enterprise,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Enterprise => "enterprise",
+        }
+    }
+}
+
+/// How it reaches the contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum ChannelName {
+    /// The contact's own inbox here.
+    Inbox,
+    /// The tenant's own system, which takes it further.
+    Webhook,
+}
+
+impl ChannelName {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Inbox => "inbox",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// Where a mass message stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum State {
+    /// The audience is being taken from customers.
+    Resolving,
+    /// Members confirm their shares; what is confirmed is sent.
+    Running,
+    /// Nothing more is sent; the recipients left are being noted as cancelled.
+    Cancelling,
+    /// Every recipient has a terminal state.
+    Finished,
+    /// Every recipient has a terminal state, some because it was cancelled.
+    Cancelled,
+}
+
+impl State {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Resolving => "resolving",
+            Self::Running => "running",
+            Self::Cancelling => "cancelling",
+            Self::Finished => "finished",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// The state in which it ends once every recipient has a terminal state; none while the audience may grow
+    /// or when it has ended already.
+    pub(crate) const fn end(self) -> Option<Self> {
+        match self {
+            Self::Running => Some(Self::Finished),
+            Self::Cancelling => Some(Self::Cancelled),
+            Self::Resolving | Self::Finished | Self::Cancelled => None,
+        }
+    }
+}
+
+/// Tags of contacts, at most 20.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "Vec<Text<64>>")]
+#[schema(value_type = Vec<Text<64>>, max_items = 20)]
+pub(crate) struct Tags(Vec<Text<64>>);
+
+impl TryFrom<Vec<Text<64>>> for Tags {
+    type Error = String;
+
+    fn try_from(tags: Vec<Text<64>>) -> Result<Self, String> {
+        if tags.len() > TAGS_MAX {
+            return Err(format!(
+                "{} tags are too many; name at most {TAGS_MAX}",
+                tags.len()
+            ));
+        }
+        Ok(Self(tags))
+    }
+}
+
+impl Tags {
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// Recipients per second, of all workers together: 1 to 10,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "i32")]
+#[schema(value_type = i32, minimum = 1, maximum = 10_000)]
+pub(crate) struct RatePerS(pub i32);
+
+impl TryFrom<i32> for RatePerS {
+    type Error = String;
+
+    fn try_from(rate: i32) -> Result<Self, String> {
+        if !(1..=RATE_PER_S_MAX).contains(&rate) {
+            return Err(format!(
+                "rate {rate} is out of range; give 1 to {RATE_PER_S_MAX} recipients per second"
+            ));
+        }
+        Ok(Self(rate))
+    }
+}
+
+/// Which contacts: with at least one of `tags_any` (if there are any) and all of `tags_all`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Audience {
+    #[serde(default)]
+    pub tags_any: Tags,
+    #[serde(default)]
+    pub tags_all: Tags,
+}
+
+/// What a member asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "kind": "member",
+    "title": "Spring serum",
+    "text": "The new serum is in. Reply here and I keep one for you.",
+    "audience": {"tags_any": ["vip"], "tags_all": []},
+    "channel": "inbox",
+    "rate_per_s": 200
+}))]
+pub(crate) struct AcceptBroadcast {
+    pub kind: Kind,
+    /// For the staff; recipients don't see it.
+    pub title: Text<80>,
+    pub text: Multiline<2000>,
+    pub audience: Audience,
+    pub channel: ChannelName,
+    /// Unlimited when absent.
+    pub rate_per_s: Option<RatePerS>,
+}
+
+impl AcceptBroadcast {
+    /// Whether this member may start it: everyone who serves contacts may write to their own, the whole
+    /// tenant's contacts are for operators and above.
+    pub(crate) fn check_starter(&self, role: Role) -> Result<(), Error> {
+        match self.kind {
+            Kind::Enterprise if role < Role::Operator => Err(Error::OperatorNeeded),
+            Kind::Member | Kind::Enterprise => Ok(()),
+        }
+    }
+}
+
+/// A mass message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Broadcast {
+    pub broadcast_id: BroadcastId,
+    pub kind: Kind,
+    pub title: String,
+    pub text: String,
+    /// The audience: contacts with at least one of these tags.
+    pub tags_any: Vec<String>,
+    /// The audience: contacts with all of these tags.
+    pub tags_all: Vec<String>,
+    pub channel: ChannelName,
+    pub rate_per_s: Option<i32>,
+    pub started_by: MemberId,
+    pub state: State,
+    /// What a person should know about how it went.
+    pub note: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub accepted_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished_at: Option<Timestamp>,
+}
+
+impl Broadcast {
+    /// A new mass message, its audience still to be resolved.
+    pub(crate) fn accept(command: &AcceptBroadcast, starter: MemberId, now: Timestamp) -> Self {
+        Self {
+            broadcast_id: BroadcastId::new(),
+            kind: command.kind,
+            title: command.title.to_string(),
+            text: command.text.to_string(),
+            tags_any: command.audience.tags_any.names(),
+            tags_all: command.audience.tags_all.names(),
+            channel: command.channel,
+            rate_per_s: command.rate_per_s.map(|rate| rate.0),
+            started_by: starter,
+            state: State::Resolving,
+            note: None,
+            accepted_at: now,
+            finished_at: None,
+        }
+    }
+
+    /// What cancelling makes of it: the state to go to, or none when it was cancelled before.
+    pub(crate) fn cancel(&self, member: MemberId, role: Role) -> Result<Option<State>, Error> {
+        let is_own = self.kind == Kind::Member && self.started_by == member;
+        if !is_own && role < Role::Operator {
+            return Err(Error::OperatorNeeded);
+        }
+        match self.state {
+            State::Resolving | State::Running => Ok(Some(State::Cancelling)),
+            State::Cancelling | State::Cancelled => Ok(None),
+            State::Finished => Err(Error::BroadcastFinished),
+        }
+    }
+}
+
+/// A mass message with its progress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Progress {
+    #[serde(flatten)]
+    pub broadcast: Broadcast,
+    /// Recipients; grows while the audience is being resolved.
+    pub audience: i64,
+    /// Recipients by terminal state; they sum to the audience when it is over.
+    pub outcomes: Outcomes,
+    /// The sending members' shares.
+    pub tasks: Vec<Task>,
+}
+
+impl Progress {
+    /// The state in which it ends, once every recipient has a terminal state.
+    pub(crate) fn end(&self) -> Option<State> {
+        self.broadcast
+            .state
+            .end()
+            .filter(|_| self.outcomes.total() == self.audience)
+    }
+
+    /// What a person should know about an end that needs explaining.
+    pub(crate) const fn note_at_end(&self) -> Option<&'static str> {
+        match (self.audience, self.broadcast.state) {
+            (0, State::Running) => Some("nobody matches the audience, so nothing was sent"),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn command(kind: &str) -> AcceptBroadcast {
+        serde_json::from_value(json!({
+            "kind": kind, "title": "t", "text": "x", "audience": {}, "channel": "inbox"
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_whole_tenant_is_for_operators() {
+        assert!(command("member").check_starter(Role::Agent).is_ok());
+        assert!(matches!(
+            command("enterprise").check_starter(Role::Agent),
+            Err(Error::OperatorNeeded)
+        ));
+        assert!(command("enterprise").check_starter(Role::Operator).is_ok());
+    }
+
+    #[test]
+    fn tags_and_rate_are_bounded() {
+        assert!(serde_json::from_value::<Tags>(json!(vec!["a"; 20])).is_ok());
+        assert!(serde_json::from_value::<Tags>(json!(vec!["a"; 21])).is_err());
+        assert!(serde_json::from_value::<RatePerS>(json!(10_000)).is_ok());
+        assert!(serde_json::from_value::<RatePerS>(json!(0)).is_err());
+    }
+
+    #[test]
+    fn a_starter_or_an_operator_cancels_what_is_not_over() {
+        let starter = MemberId::new();
+        let mut own = Broadcast::accept(&command("member"), starter, Timestamp::UNIX_EPOCH);
+        assert_eq!(own.cancel(starter, Role::Agent).unwrap(), Some(State::Cancelling));
+        assert!(matches!(
+            own.cancel(MemberId::new(), Role::Agent),
+            Err(Error::OperatorNeeded)
+        ));
+        assert_eq!(
+            own.cancel(MemberId::new(), Role::Operator).unwrap(),
+            Some(State::Cancelling)
+        );
+        own.state = State::Cancelling;
+        assert_eq!(own.cancel(starter, Role::Agent).unwrap(), None);
+        own.state = State::Finished;
+        assert!(matches!(
+            own.cancel(starter, Role::Agent),
+            Err(Error::BroadcastFinished)
+        ));
+    }
+
+    #[test]
+    fn it_ends_once() {
+        assert_eq!(State::Running.end(), Some(State::Finished));
+        assert_eq!(State::Cancelling.end(), Some(State::Cancelled));
+        for state in [State::Resolving, State::Finished, State::Cancelled] {
+            assert_eq!(state.end(), None);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The channels a mass message can take: a closed set. Each module says what it can dedupe by.
+
+mod inbox;
+mod webhook;
+
+use contracts::{BroadcastId, ContactId, MemberId, TenantId};
+
+use crate::State;
+use crate::broadcast::{ChannelName, Kind};
+use crate::error::Error;
+use crate::grip::Grip;
+use crate::ops::Claim;
+use crate::outcome::Outcome;
+use crate::pace::Pace;
+
+/// What the recipients of one chunk get, and from whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailing {
+    pub tenant: TenantId,
+    pub broadcast: BroadcastId,
+    pub kind: Kind,
+    pub member: MemberId,
+    pub text: String,
+}
+
+/// What the channel says of one recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Delivery {
+    pub contact: ContactId,
+    pub outcome: Outcome,
+    /// Whether a call was started: then the cap stays taken, whatever came of it.
+    pub is_handed: bool,
+}
+
+/// What the channel says of a sub-batch; of recipients it does not mention, no call was started, unless it is in doubt.
+#[derive(Debug, Default)]
+pub(crate) struct Delivered {
+    pub deliveries: Vec<Delivery>,
+    /// Some call was started whose answer is not known and will not be waited for.
+    pub is_in_doubt: bool,
+}
+
+/// What this process has of all channels.
+pub(crate) struct Channels {
+    webhooks: webhook::Client,
+}
+
+impl Channels {
+    pub(crate) fn open(state: &State) -> anyhow::Result<Self> {
+        Ok(Self {
+            webhooks: webhook::Client::new(state)?,
+        })
+    }
+
+    /// The channel of a claimed chunk.
+    pub(crate) fn choose<'a>(&'a self, state: &'a State, claim: &'a Claim) -> Channel<'a> {
+        match claim.channel {
+            ChannelName::Inbox => Channel::Inbox(inbox::Inbox { state }),
+            ChannelName::Webhook => Channel::Webhook(self.webhooks.to(state, claim.webhook.as_deref())),
+        }
+    }
+}
+
+pub(crate) enum Channel<'a> {
+    Inbox(inbox::Inbox<'a>),
+    Webhook(webhook::Webhook<'a>),
+}
+
+impl Channel<'_> {
+    /// Delivers to the recipients of one sub-batch, as many as the grip and the pace let it.
+    pub(crate) async fn deliver(
+        &self,
+        mailing: &Mailing,
+        contacts: &[ContactId],
+        pace: Pace,
+        grip: &Grip,
+    ) -> Result<Delivered, Error> {
+        match self {
+            Self::Inbox(inbox) => inbox.deliver(mailing, contacts, pace, grip).await,
+            Self::Webhook(webhook) => Ok(webhook.deliver(mailing, contacts, pace, grip).await),
+        }
+    }
+}

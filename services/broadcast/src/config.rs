@@ -1,0 +1,205 @@
+//! What may vary between two processes of broadcast.
+
+use std::time::Duration;
+
+use url::Url;
+
+/// Broadcast: mass messages, the caps on them, and contacts' inboxes.
+#[derive(Debug, clap::Parser)]
+#[command(name = "broadcast", version)]
+pub struct Config {
+    #[command(flatten)]
+    pub settings: chassis::Settings,
+
+    #[command(flatten)]
+    pub knobs: Knobs,
+
+    /// Where customers answers peers; audiences are taken from there
+    #[arg(
+        long,
+        env = "SHEQUN_CUSTOMERS_GRPC",
+        default_value = "http://127.0.0.1:50051",
+        value_name = "URL"
+    )]
+    pub customers_grpc: Url,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Serve the API, resolve and dispatch mass messages, until stopped
+    Serve,
+    /// Send what is dispatched, until stopped; run as many as you like
+    Worker,
+    /// Bring the schema up to date, as its owner
+    Migrate,
+    /// Look after events that could not be handled
+    #[command(subcommand)]
+    DeadLetters(outbox::dead_letters::Command),
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// The limits of mass messages.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Knobs {
+    /// Recipients in a chunk, the unit of work
+    #[arg(long, env = "SHEQUN_CHUNK_RECIPIENTS_MAX", default_value_t = 500, value_name = "COUNT",
+          value_parser = clap::value_parser!(i32).range(1..=500))]
+    pub chunk_recipients_max: i32,
+
+    /// Recipients a worker has handed to the channel without a receipt, over all its chunks: as many may be sent twice
+    /// when it dies. Each chunk's sub-batch is its share; the same for `serve` and every worker
+    #[arg(long, env = "SHEQUN_SUB_BATCH_RECIPIENTS", default_value_t = 50, value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub sub_batch_recipients: u16,
+
+    /// Chunks queued or being sent at once, of all tenants
+    #[arg(
+        long,
+        env = "SHEQUN_WINDOW_CHUNKS",
+        default_value_t = 64,
+        value_name = "COUNT"
+    )]
+    pub window_chunks: u16,
+
+    /// Chunks one worker sends at once, at most as many as SHEQUN_SUB_BATCH_RECIPIENTS
+    #[arg(long, env = "SHEQUN_WORKER_CHUNKS_MAX", default_value_t = 2, value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub worker_chunks_max: u16,
+
+    /// Seconds after which a silent worker's chunk is given to another one; the same for `serve` and every worker
+    #[arg(long, env = "SHEQUN_LEASE_SECS", default_value_t = 30, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(2..))]
+    pub lease_secs: u64,
+
+    /// Attempts in a row without progress after which a chunk's recipients are dead
+    #[arg(
+        long,
+        env = "SHEQUN_CHUNK_ATTEMPTS_MAX",
+        default_value_t = 5,
+        value_name = "COUNT"
+    )]
+    pub chunk_attempts_max: u16,
+
+    /// Seconds a hint may be missing from the work queue before its chunk is dispatched again
+    #[arg(
+        long,
+        env = "SHEQUN_QUEUED_SECS_MAX",
+        default_value_t = 5,
+        value_name = "SECONDS"
+    )]
+    pub queued_secs_max: u32,
+
+    /// Seconds between two looks for expired leases and lost hints
+    #[arg(
+        long,
+        env = "SHEQUN_RECONCILE_SECS",
+        default_value_t = 1,
+        value_name = "SECONDS"
+    )]
+    pub reconcile_secs: u64,
+
+    /// Milliseconds between two looks for something to resolve, dispatch or finish
+    #[arg(
+        long,
+        env = "SHEQUN_TICK_MILLIS",
+        default_value_t = 200,
+        value_name = "MILLISECONDS"
+    )]
+    pub tick_millis: u64,
+
+    /// Seconds a member has to confirm a share
+    #[arg(
+        long,
+        env = "SHEQUN_TASK_EXPIRY_SECS",
+        default_value_t = 86_400,
+        value_name = "SECONDS"
+    )]
+    pub task_expiry_secs: u32,
+
+    /// Seconds before the end of a cap's window in which no call is started: it could arrive in the next one
+    #[arg(
+        long,
+        env = "SHEQUN_WINDOW_GUARD_SECS",
+        default_value_t = 5,
+        value_name = "SECONDS"
+    )]
+    pub window_guard_secs: u64,
+
+    /// Calls to webhooks one chunk has under way at once
+    #[arg(long, env = "SHEQUN_WEBHOOK_CALLS_MAX", default_value_t = 16, value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub webhook_calls_max: u16,
+
+    /// Attempts to reach a webhook for one recipient
+    #[arg(
+        long,
+        env = "SHEQUN_WEBHOOK_ATTEMPTS_MAX",
+        default_value_t = 5,
+        value_name = "COUNT"
+    )]
+    pub webhook_attempts_max: u32,
+
+    /// Seconds a webhook has to answer
+    #[arg(
+        long,
+        env = "SHEQUN_WEBHOOK_TIMEOUT_SECS",
+        default_value_t = 10,
+        value_name = "SECONDS"
+    )]
+    pub webhook_timeout_secs: u64,
+
+    /// Seconds that a webhook's Retry-After is honoured at most
+    #[arg(
+        long,
+        env = "SHEQUN_RETRY_AFTER_SECS_MAX",
+        default_value_t = 10,
+        value_name = "SECONDS"
+    )]
+    pub retry_after_secs_max: u64,
+}
+
+impl Knobs {
+    /// One chunk's share of what its worker may have handed over without a receipt.
+    pub(crate) fn sub_batch_recipients(&self) -> usize {
+        (self.sub_batch_recipients / self.worker_chunks_max).into()
+    }
+
+    /// Knobs that only fit together.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.worker_chunks_max <= self.sub_batch_recipients,
+            "SHEQUN_WORKER_CHUNKS_MAX is above SHEQUN_SUB_BATCH_RECIPIENTS: each chunk in hand needs a recipient of it"
+        );
+        Ok(())
+    }
+
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_secs)
+    }
+
+    /// Between two renewals of a lease, which also tell of a cancellation: within a second of it no call is started.
+    pub(crate) fn pulse(&self) -> Duration {
+        (self.lease() / 4).min(Duration::from_millis(500))
+    }
+
+    pub(crate) fn tick(&self) -> Duration {
+        Duration::from_millis(self.tick_millis)
+    }
+
+    pub(crate) fn window_guard(&self) -> Duration {
+        Duration::from_secs(self.window_guard_secs)
+    }
+
+    pub(crate) fn webhook_timeout(&self) -> Duration {
+        Duration::from_secs(self.webhook_timeout_secs)
+    }
+
+    pub(crate) fn retry_after_max(&self) -> Duration {
+        Duration::from_secs(self.retry_after_secs_max)
+    }
+}

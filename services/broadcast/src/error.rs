@@ -1,0 +1,151 @@
+//! What can go wrong, and what it means to whoever asked.
+
+use chassis::{Class, Problem};
+use contracts::ContactId;
+use outbox::RecordError;
+use outbox::request::RequestError;
+use tonic::Status;
+
+/// Why an operation did not happen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the tenant is not verified")]
+    TenantUnverified,
+    #[error("a mass message to the whole tenant is for operators and above")]
+    OperatorNeeded,
+    #[error("there is no such mass message")]
+    BroadcastUnknown,
+    #[error("the mass message is finished")]
+    BroadcastFinished,
+    #[error("you have no such task")]
+    TaskUnknown,
+    #[error("the task expired unconfirmed")]
+    TaskExpired,
+    #[error("the mass message was cancelled")]
+    TaskCancelled,
+    #[error("the task is confirmed, and contact {0} was not left out then")]
+    TaskConfirmed(ContactId),
+    #[error("contact {0} is not a recipient of this task")]
+    NotARecipient(ContactId),
+    #[error("you have no such message")]
+    MessageUnknown,
+    #[error("the tenant has no webhook")]
+    WebhookUnknown,
+    #[error("the tenant has set no webhook")]
+    WebhookUnset,
+    #[error("the webhook's url can't be used: {0}")]
+    WebhookUrl(#[from] crate::webhook::UrlError),
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    #[error("the lease on the chunk is lost")]
+    LeaseLost,
+    #[error("the audience is not as customers promises: {0}")]
+    Audience(String),
+    #[error("zone {0:?} of the tenant is unknown to the database")]
+    Zone(String),
+    #[error("customers did not answer")]
+    Customers(#[source] Box<Status>),
+    #[error("the work queue did not answer")]
+    Queue(#[source] async_nats::Error),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error("the event could not be recorded")]
+    Event(#[from] contracts::EnvelopeError),
+    #[error("the stored answer does not decode")]
+    Answer(#[from] serde_json::Error),
+}
+
+impl From<RecordError> for Error {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Envelope(error) => Self::Event(error),
+            RecordError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl From<RequestError> for Error {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::OtherBody => Self::KeyReused,
+            RequestError::Answer(error) => Self::Answer(error),
+            RequestError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        Self::Customers(Box::new(status))
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let say = |class, code| Self::new(class, code, error.to_string());
+        match error {
+            Error::TenantUnverified => say(Class::Refused, "tenant_unverified")
+                .remedy("have the tenant verified by a reviewer first"),
+            Error::OperatorNeeded => say(Class::Forbidden, "operator_needed")
+                .remedy("ask an operator, or send to your own contacts with the kind `member`"),
+            Error::BroadcastUnknown => say(Class::NotFound, "broadcast_unknown"),
+            Error::BroadcastFinished => say(Class::Refused, "broadcast_finished"),
+            Error::TaskUnknown => say(Class::NotFound, "task_unknown"),
+            Error::TaskExpired => say(Class::Refused, "task_expired")
+                .remedy("start the mass message again, and confirm it in time"),
+            Error::TaskCancelled => say(Class::Refused, "task_cancelled"),
+            Error::TaskConfirmed(_) => say(Class::Conflict, "task_confirmed").field("deselect"),
+            Error::NotARecipient(_) => say(Class::Invalid, "not_a_recipient")
+                .field("deselect")
+                .remedy("name contacts that /v1/tasks/{task_id}/recipients lists"),
+            Error::MessageUnknown => say(Class::NotFound, "message_unknown"),
+            Error::WebhookUnknown => say(Class::Refused, "webhook_unknown")
+                .field("channel")
+                .remedy("set one with PUT /v1/webhook, or use the channel `inbox`"),
+            Error::WebhookUnset => {
+                say(Class::NotFound, "webhook_unset").remedy("set one with PUT /v1/webhook")
+            }
+            Error::WebhookUrl(_) => say(Class::Invalid, "webhook_url")
+                .field("url")
+                .remedy("give an https URL of a public host, without user name or password"),
+            Error::KeyReused => say(Class::Conflict, "idempotency_key_reused")
+                .field("Idempotency-Key")
+                .remedy("use a new key for a new request"),
+            Error::Customers(status) => Self::from_peer(*status),
+            Error::Queue(error) => Self::unavailable(error),
+            Error::Database(error) => Self::from_sqlx(error),
+            Error::LeaseLost | Error::Audience(_) | Error::Zone(_) | Error::Event(_) | Error::Answer(_) => {
+                Self::internal(error)
+            }
+        }
+    }
+}
+
+impl Error {
+    /// The error and its sources on one line, for the log.
+    pub(crate) fn chain(&self) -> String {
+        let sources = std::iter::successors(Some(self as &dyn std::error::Error), |error| error.source());
+        sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+
+    /// Whether the same may well succeed a little later, so that it is no attempt.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Queue(_) | Self::Customers(_) => true,
+            Self::Database(error) => match error {
+                sqlx::Error::Database(error) => {
+                    // Shut down or starting, too many connections, deadlock, time-outs.
+                    error.code().is_some_and(|state| {
+                        ["08", "57", "53", "40", "55P03"]
+                            .iter()
+                            .any(|prefix| state.starts_with(prefix))
+                    })
+                }
+                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
+                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}

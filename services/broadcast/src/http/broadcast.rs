@@ -1,0 +1,105 @@
+//! Mass messages, for the staff.
+
+use axum::extract;
+use axum::http::StatusCode;
+use chassis::Problem;
+use chassis::auth::{Agent, Staff};
+use chassis::http::{IdempotencyKey, Json, Keyed, Listing, PageQuery, Path, Query};
+use contracts::BroadcastId;
+
+use crate::broadcast::{AcceptBroadcast, Broadcast, Progress};
+use crate::error::Error;
+use crate::store::receipt::Receipt;
+use crate::{State, ops, store};
+
+/// Start a mass message
+///
+/// Of the kind `member`: by anybody who serves contacts, to their own. Of the kind `enterprise`: by operators, to the
+/// contacts of the whole tenant, each by the member who was last in touch. It is sent once each sending member has
+/// confirmed her share.
+#[utoipa::path(
+    post, path = "/v1/broadcasts", tag = "broadcasts", params(IdempotencyKey), request_body = AcceptBroadcast,
+    responses((status = 202, body = Broadcast))
+)]
+pub(super) async fn start_broadcast(
+    extract::State(state): extract::State<State>,
+    agent: Agent,
+    request: Keyed<AcceptBroadcast>,
+) -> Result<(StatusCode, Json<Broadcast>), Problem> {
+    let broadcast = ops::accept(&state, agent, &request.key, &request.body).await?;
+    Ok((StatusCode::ACCEPTED, Json(broadcast)))
+}
+
+/// List mass messages
+///
+/// Newest first.
+#[utoipa::path(
+    get, path = "/v1/broadcasts", tag = "broadcasts", params(PageQuery),
+    responses((status = 200, body = Listing<Broadcast>))
+)]
+pub(super) async fn list_broadcasts(
+    extract::State(state): extract::State<State>,
+    staff: Staff,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Listing<Broadcast>>, Problem> {
+    let page = query.page()?;
+    let mut tx = state.db.read(staff.tenant).await?;
+    let rows = store::broadcast::page(&mut *tx, staff.tenant, page.after, page.rows_max()).await?;
+    Ok(Json(Listing::from_rows(rows, page.limit, |broadcast| {
+        broadcast.broadcast_id
+    })))
+}
+
+/// Get a mass message
+///
+/// With its progress: the audience, how it ended for how many, and the sending members' shares.
+#[utoipa::path(
+    get, path = "/v1/broadcasts/{broadcast_id}", tag = "broadcasts", params(("broadcast_id" = BroadcastId, Path)),
+    responses((status = 200, body = Progress))
+)]
+pub(super) async fn get_broadcast(
+    extract::State(state): extract::State<State>,
+    staff: Staff,
+    Path(broadcast): Path<BroadcastId>,
+) -> Result<Json<Progress>, Problem> {
+    Ok(Json(ops::look_up(&state, staff.tenant, broadcast).await?))
+}
+
+/// Cancel a mass message
+///
+/// By whoever started it, or an operator. Who was not sent to within a second will not be.
+#[utoipa::path(
+    post, path = "/v1/broadcasts/{broadcast_id}/cancel", tag = "broadcasts",
+    params(("broadcast_id" = BroadcastId, Path)), responses((status = 200, body = Progress))
+)]
+pub(super) async fn cancel_broadcast(
+    extract::State(state): extract::State<State>,
+    agent: Agent,
+    Path(broadcast): Path<BroadcastId>,
+) -> Result<Json<Progress>, Problem> {
+    Ok(Json(ops::cancel(&state, agent, broadcast).await?))
+}
+
+/// List a mass message's receipts
+///
+/// One for each recipient for whom it has ended, by contact.
+#[utoipa::path(
+    get, path = "/v1/broadcasts/{broadcast_id}/receipts", tag = "broadcasts",
+    params(("broadcast_id" = BroadcastId, Path), PageQuery), responses((status = 200, body = Listing<Receipt>))
+)]
+pub(super) async fn list_receipts(
+    extract::State(state): extract::State<State>,
+    staff: Staff,
+    Path(broadcast): Path<BroadcastId>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Listing<Receipt>>, Problem> {
+    let page = query.page()?;
+    let mut tx = state.db.read(staff.tenant).await?;
+    if store::broadcast::find(&mut *tx, broadcast).await?.is_none() {
+        return Err(Error::BroadcastUnknown.into());
+    }
+    let rows = store::receipt::page(&mut *tx, staff.tenant, broadcast, page.after, page.rows_max()).await?;
+    Ok(Json(Listing::from_rows(rows, page.limit, |receipt| {
+        receipt.contact_id
+    })))
+}

@@ -1,0 +1,56 @@
+//! A contact's inbox.
+
+use axum::extract;
+use chassis::Problem;
+use chassis::auth::ContactSelf;
+use chassis::http::{Json, Listing, Page, PageQuery, Path, Query};
+use contracts::MessageId;
+use jiff::Timestamp;
+
+use crate::error::Error;
+use crate::message::Message;
+use crate::{State, store};
+
+/// List your messages
+///
+/// Newest first.
+#[utoipa::path(
+    get, path = "/v1/inbox", tag = "inbox", params(PageQuery), responses((status = 200, body = Listing<Message>))
+)]
+pub(super) async fn list_messages(
+    extract::State(state): extract::State<State>,
+    contact: ContactSelf,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Listing<Message>>, Problem> {
+    let page: Page<(Timestamp, MessageId)> = query.page()?;
+    let mut tx = state.db.read(contact.tenant).await?;
+    let rows = store::inbox::page(
+        &mut *tx,
+        contact.tenant,
+        contact.contact,
+        page.after,
+        page.rows_max(),
+    )
+    .await?;
+    Ok(Json(Listing::from_rows(rows, page.limit, |message| {
+        (message.at, message.message_id)
+    })))
+}
+
+/// Mark a message as read
+///
+/// The first time counts.
+#[utoipa::path(
+    post, path = "/v1/inbox/{message_id}/read", tag = "inbox", params(("message_id" = MessageId, Path)),
+    responses((status = 200, body = Message))
+)]
+pub(super) async fn read_message(
+    extract::State(state): extract::State<State>,
+    contact: ContactSelf,
+    Path(message): Path<MessageId>,
+) -> Result<Json<Message>, Problem> {
+    let mut tx = state.db.begin(contact.tenant).await?;
+    let message = store::inbox::read(&mut *tx, message, contact.contact, state.clock.now()).await?;
+    tx.commit().await?;
+    Ok(Json(message.ok_or(Error::MessageUnknown)?))
+}

@@ -1,0 +1,95 @@
+//! A message in a contact's inbox, stored once under a key that says what it is.
+
+use contracts::{BroadcastId, ContactId, GroupId, MemberId, MessageId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Why the contact got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// A member became a friend (D65).
+    Welcome,
+    /// The contact joined a group.
+    Greeting,
+    /// A mass message of one member.
+    Member,
+    /// A mass message of the tenant.
+    Enterprise,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Welcome => "welcome",
+            Self::Greeting => "greeting",
+            Self::Member => "member",
+            Self::Enterprise => "enterprise",
+        }
+    }
+}
+
+impl From<crate::broadcast::Kind> for Kind {
+    fn from(kind: crate::broadcast::Kind) -> Self {
+        match kind {
+            crate::broadcast::Kind::Member => Self::Member,
+            crate::broadcast::Kind::Enterprise => Self::Enterprise,
+        }
+    }
+}
+
+/// What a contact reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Message {
+    pub message_id: MessageId,
+    pub kind: Kind,
+    /// The member it comes from (D78); none for a group's greeting.
+    pub from_member: Option<MemberId>,
+    pub text: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub read_at: Option<Timestamp>,
+}
+
+/// The key of a mass message to one contact, the same in every attempt: every channel that can dedupes by it.
+pub(crate) fn mass(broadcast: BroadcastId, contact: ContactId) -> MessageId {
+    MessageId(Uuid::new_v5(&broadcast.0, contact.0.as_bytes()))
+}
+
+/// The key of the welcome from a member: one per follow.
+pub(crate) fn welcome(contact: ContactId, member: MemberId) -> MessageId {
+    let name = [member.0.as_bytes(), b"welcome".as_slice()].concat();
+    MessageId(Uuid::new_v5(&contact.0, &name))
+}
+
+/// The key of a group's greeting to a newcomer: one, also for who leaves and comes back.
+pub(crate) fn greeting(group: GroupId, contact: ContactId) -> MessageId {
+    MessageId(Uuid::new_v5(&group.0, contact.0.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_stable_and_apart() {
+        let (contact, other) = (ContactId::new(), ContactId::new());
+        let (broadcast, member, group) = (BroadcastId::new(), MemberId::new(), GroupId::new());
+        assert_eq!(mass(broadcast, contact), mass(broadcast, contact));
+        let keys = [
+            mass(broadcast, contact),
+            mass(broadcast, other),
+            mass(BroadcastId::new(), contact),
+            welcome(contact, member),
+            welcome(contact, MemberId::new()),
+            greeting(group, contact),
+            greeting(group, other),
+        ];
+        let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+        assert_eq!(distinct.len(), keys.len());
+    }
+}

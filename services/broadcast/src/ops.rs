@@ -1,0 +1,62 @@
+//! What happens: one operation a file, each with its transaction on one screen.
+
+mod accept;
+mod cancel;
+mod claim;
+mod close;
+mod confirm;
+pub(crate) mod dispatch;
+mod expire;
+mod finish;
+mod reconcile;
+mod resolve;
+mod send;
+mod set_webhook;
+pub(crate) mod settle;
+
+pub(crate) use accept::accept;
+pub(crate) use cancel::cancel;
+pub(crate) use claim::{Claim, Claimed, claim};
+pub(crate) use close::close;
+pub(crate) use confirm::confirm;
+pub(crate) use dispatch::dispatch;
+pub(crate) use expire::expire;
+pub(crate) use finish::finish;
+pub(crate) use reconcile::reconcile;
+pub(crate) use resolve::resolve;
+pub(crate) use send::{Answer, send};
+pub(crate) use set_webhook::set_webhook;
+
+use contracts::{BroadcastId, TenantId};
+
+use crate::State;
+use crate::broadcast::Progress;
+use crate::error::Error;
+use crate::store;
+
+/// Shares shown with a mass message.
+const TASKS_SHOWN_MAX: i64 = 500;
+
+/// A mass message with its progress, read in the caller's transaction.
+pub(crate) async fn progress(db: &mut sqlx::PgConnection, broadcast: BroadcastId) -> Result<Progress, Error> {
+    let found = store::broadcast::find(&mut *db, broadcast)
+        .await?
+        .ok_or(Error::BroadcastUnknown)?;
+    let tally = store::chunk::tally(&mut *db, broadcast).await?;
+    let tasks = store::task::of_broadcast(&mut *db, broadcast, TASKS_SHOWN_MAX).await?;
+    Ok(Progress {
+        broadcast: found,
+        audience: tally.audience,
+        outcomes: tally.outcomes,
+        tasks,
+    })
+}
+
+/// A mass message of the tenant with its progress.
+pub(crate) async fn look_up(
+    state: &State,
+    tenant: TenantId,
+    broadcast: BroadcastId,
+) -> Result<Progress, Error> {
+    progress(&mut *state.db.read(tenant).await?, broadcast).await
+}

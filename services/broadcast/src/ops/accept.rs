@@ -1,0 +1,45 @@
+//! Accepting a mass message: it is stored to be resolved, and nothing is sent yet.
+
+use chassis::auth::Agent;
+use contracts::RequestKey;
+use contracts::broadcast::v1::BroadcastAccepted;
+use outbox::request;
+
+use crate::State;
+use crate::broadcast::{AcceptBroadcast, Broadcast, ChannelName};
+use crate::error::Error;
+use crate::store;
+
+pub(crate) async fn accept(
+    state: &State,
+    agent: Agent,
+    key: &RequestKey,
+    command: &AcceptBroadcast,
+) -> Result<Broadcast, Error> {
+    command.check_starter(agent.role)?;
+    let now = state.clock.now();
+    let mut tx = state.db.begin(agent.tenant).await?;
+    if let Some(answer) = request::earlier(&mut tx, key).await? {
+        return Ok(answer);
+    }
+    if !store::tenant::is_verified(&mut *tx, agent.tenant).await? {
+        return Err(Error::TenantUnverified);
+    }
+    if command.channel == ChannelName::Webhook
+        && store::tenant::webhook(&mut *tx, agent.tenant).await?.is_none()
+    {
+        return Err(Error::WebhookUnknown);
+    }
+    let broadcast = Broadcast::accept(command, agent.member, now);
+    store::broadcast::insert(&mut *tx, agent.tenant, &broadcast).await?;
+    let event = BroadcastAccepted {
+        tenant_id: agent.tenant.to_string(),
+        broadcast_id: broadcast.broadcast_id.to_string(),
+        kind: broadcast.kind.name().to_owned(),
+        accepted_at: Some(crate::events::proto_time(now)),
+    };
+    outbox::record(&mut tx, &event, now).await?;
+    request::keep(&mut tx, key, &broadcast).await?;
+    tx.commit().await?;
+    Ok(broadcast)
+}

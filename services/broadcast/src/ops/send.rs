@@ -1,0 +1,115 @@
+//! Sending a chunk: claim (T1), then sub-batch by sub-batch to the channel and into receipts (T2), then done (T3).
+//!
+//! A crash between the channel's acceptance and T2 leaves at most one sub-batch without receipts; it is sent again
+//! under the same keys, which makes it one effect wherever the channel dedupes.
+
+use std::time::{Duration, Instant};
+
+use outbox::crash_point;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::settle::{cancel_rest, release, settle};
+use super::{Claim, Claimed, claim};
+use crate::State;
+use crate::channel::Channels;
+use crate::chunk::{Hint, State as ChunkState, rest_after};
+use crate::error::Error;
+use crate::grip::{Grip, Released};
+use crate::pace::Limiter;
+use crate::store;
+
+const PUT_OFF_AGAIN: Duration = Duration::from_secs(1);
+
+/// What becomes of the hint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Everything it stood for is in the database.
+    Forget,
+    /// Bring it again after this time.
+    Again(Duration),
+}
+
+pub(crate) async fn send(
+    state: &State,
+    channels: &Channels,
+    hint: Hint,
+    draining: &CancellationToken,
+) -> Result<Answer, Error> {
+    crash_point("broadcast-before-t1");
+    let claim = match claim(state, hint).await? {
+        Claimed::Chunk(claim) => claim,
+        Claimed::Stale => return Ok(Answer::Forget),
+        Claimed::Later(wait) => return Ok(Answer::Again(wait)),
+    };
+    crash_point("broadcast-after-t1");
+    if claim.allowed.is_empty() {
+        return Ok(Answer::Forget); // done by the claim itself
+    }
+    let grip = Grip::hold(state, &claim, draining.clone());
+    match work_off(state, channels, &claim, &grip).await {
+        Ok(()) => Ok(Answer::Forget),
+        Err(Error::LeaseLost) => {
+            tracing::warn!(broadcast_id = %hint.chunk.broadcast, chunk = hint.chunk.n, "lease lost");
+            Ok(Answer::Forget) // the reconciler has made it ready, or somebody works on it
+        }
+        Err(error) => {
+            drop(grip); // no pulse: the rest is the lease's last renewal
+            put_off(state, &claim, &error, draining).await;
+            Err(error)
+        }
+    }
+}
+
+async fn work_off(state: &State, channels: &Channels, claim: &Claim, grip: &Grip) -> Result<(), Error> {
+    let channel = channels.choose(state, claim);
+    let mut limiter = Limiter::new(claim.lease.chunk, claim.rate_per_s);
+    let sub_batch_recipients = limiter.sub_batch(state.knobs.sub_batch_recipients());
+    let (mut is_in_doubt, mut is_complete) = (false, true);
+    for (i, contacts) in claim.allowed.chunks(sub_batch_recipients).enumerate() {
+        let left = claim.allowed.len() - i * sub_batch_recipients;
+        let pace = limiter.take(state, contacts.len(), left).await?;
+        let delivered = channel.deliver(&claim.mailing, contacts, pace, grip).await?;
+        crash_point("broadcast-after-send");
+        if !delivered.deliveries.is_empty() {
+            settle(state, claim, &delivered.deliveries).await?;
+        }
+        crash_point("broadcast-after-t2");
+        is_in_doubt |= delivered.is_in_doubt;
+        is_complete = delivered.deliveries.len() == contacts.len();
+        if !is_complete {
+            break;
+        }
+    }
+    match grip.released() {
+        _ if is_complete => release(state, claim, ChunkState::Done, false).await,
+        Some(Released::Cancelled) => cancel_rest(state, claim).await,
+        Some(Released::Lost) => Err(Error::LeaseLost),
+        // For another worker, and another window.
+        Some(Released::Draining | Released::WindowOver) | None => {
+            release(state, claim, ChunkState::Ready, is_in_doubt).await
+        }
+    }
+}
+
+/// A failed attempt: the chunk rests, then it is dispatched again. With the database away this is tried as long as the
+/// lease lasts, so that the chunk goes on soon after its return and not only when the lease is over.
+async fn put_off(state: &State, claim: &Claim, error: &Error, draining: &CancellationToken) {
+    let failed = Instant::now();
+    while let Err(error) = rest(state, claim, error).await {
+        if failed.elapsed() > state.knobs.lease() || draining.is_cancelled() {
+            tracing::warn!(error = error.chain(), "chunk not put off; its lease expires");
+            return;
+        }
+        // Ends sooner when the process is to end.
+        let _ = timeout(PUT_OFF_AGAIN, draining.cancelled()).await;
+    }
+}
+
+async fn rest(state: &State, claim: &Claim, error: &Error) -> Result<(), Error> {
+    let rest_secs = rest_after(claim.attempts).as_secs_f64();
+    let mut tx = state.db.begin(claim.lease.chunk.tenant).await?;
+    store::lease::rest(&mut *tx, claim.lease, rest_secs, !error.is_passing()).await?;
+    tx.commit().await?;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Settling a sub-batch (T2): its receipts, its counters, and the caps of those the channel never saw.
+//!
+//! Cost: 2 statements, a third when a cap goes back, and a commit; a receipt for each of its recipients, in the order of their key.
+//! Locks the chunk. Writes nothing when the lease is lost: whoever holds it now sends again under the same keys.
+
+use super::Claim;
+use crate::State;
+use crate::channel::Delivery;
+use crate::chunk::State as ChunkState;
+use crate::error::Error;
+use crate::outcome::Outcome;
+use crate::store;
+use crate::store::receipt::Ending;
+
+pub(crate) async fn settle(state: &State, claim: &Claim, deliveries: &[Delivery]) -> Result<(), Error> {
+    let (chunk, lease_secs) = (claim.lease.chunk, state.knobs.lease().as_secs_f64());
+    let endings: Vec<_> = deliveries
+        .iter()
+        .map(|delivery| Ending {
+            n: chunk.n,
+            contact: delivery.contact,
+            outcome: delivery.outcome,
+        })
+        .collect();
+    let mut never_handed: Vec<_> = deliveries
+        .iter()
+        .filter(|delivery| !delivery.is_handed)
+        .map(|delivery| delivery.contact)
+        .collect();
+    never_handed.sort_unstable();
+
+    let mut tx = state.db.begin(chunk.tenant).await?;
+    if store::lease::renew(&mut *tx, claim.lease, lease_secs, true)
+        .await?
+        .is_none()
+    {
+        return Err(Error::LeaseLost);
+    }
+    store::receipt::end(&mut *tx, chunk.tenant, chunk.broadcast, &endings).await?;
+    if !never_handed.is_empty() {
+        store::cap::give_back(
+            &mut *tx,
+            chunk.tenant,
+            claim.policy,
+            chunk.broadcast,
+            &never_handed,
+            None,
+        )
+        .await?;
+    }
+    tx.commit().await?;
+    count(deliveries);
+    Ok(())
+}
+
+/// The rest of a chunk whose mass message was cancelled: every one that was handed over is settled, so whoever is left
+/// gives the cap back.
+pub(crate) async fn cancel_rest(state: &State, claim: &Claim) -> Result<(), Error> {
+    let chunk = claim.lease.chunk;
+    let mut tx = state.db.begin(chunk.tenant).await?;
+    let lease_secs = state.knobs.lease().as_secs_f64();
+    if store::lease::renew(&mut *tx, claim.lease, lease_secs, false)
+        .await?
+        .is_none()
+    {
+        return Err(Error::LeaseLost);
+    }
+    let unended = store::chunk::unended(&mut *tx, chunk).await?;
+    let endings: Vec<_> = unended
+        .iter()
+        .map(|&contact| Ending {
+            n: chunk.n,
+            contact,
+            outcome: Outcome::Cancelled,
+        })
+        .collect();
+    store::receipt::end(&mut *tx, chunk.tenant, chunk.broadcast, &endings).await?;
+    store::cap::give_back(
+        &mut *tx,
+        chunk.tenant,
+        claim.policy,
+        chunk.broadcast,
+        &unended,
+        None,
+    )
+    .await?;
+    store::lease::release(&mut *tx, claim.lease, ChunkState::Done, false).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Ends the lease (T3): one statement, fenced like the others.
+pub(crate) async fn release(
+    state: &State,
+    claim: &Claim,
+    to: ChunkState,
+    is_in_doubt: bool,
+) -> Result<(), Error> {
+    let mut tx = state.db.begin(claim.lease.chunk.tenant).await?;
+    if !store::lease::release(&mut *tx, claim.lease, to, is_in_doubt).await? {
+        return Err(Error::LeaseLost);
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+fn count(deliveries: &[Delivery]) {
+    for outcome in Outcome::ALL {
+        let recipients = deliveries
+            .iter()
+            .filter(|delivery| delivery.outcome == outcome)
+            .count() as u64;
+        if recipients > 0 {
+            metrics::counter!("broadcast_recipients_total", "outcome" => outcome.name())
+                .increment(recipients);
+        }
+    }
+}

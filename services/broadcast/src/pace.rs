@@ -1,0 +1,149 @@
+//! Keeping to a mass message's rate, of all workers together.
+//!
+//! A worker takes tokens for up to a second at a time: a stretch of time that no other worker got, in which its calls
+//! start evenly spaced.
+
+use std::time::{Duration, Instant};
+
+use crate::State;
+use crate::chunk::ChunkKey;
+use crate::error::Error;
+use crate::store;
+
+const LEASE_SECS: usize = 1;
+
+/// When the calls of a sub-batch may start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    start: Instant,
+    gap: Duration,
+}
+
+impl Pace {
+    /// Without a limit: all at once.
+    pub(crate) fn free() -> Self {
+        Self {
+            start: Instant::now(),
+            gap: Duration::ZERO,
+        }
+    }
+
+    /// When the `i`th call may start.
+    pub(crate) fn at(&self, i: usize) -> Instant {
+        self.start + self.gap * u32::try_from(i).unwrap_or(u32::MAX)
+    }
+}
+
+/// One worker's share of the rate while it sends one chunk.
+pub(crate) struct Limiter {
+    chunk: ChunkKey,
+    rate_per_s: Option<i32>,
+    next: Pace,
+    tokens: usize,
+}
+
+impl Limiter {
+    pub(crate) fn new(chunk: ChunkKey, rate_per_s: Option<i32>) -> Self {
+        Self {
+            chunk,
+            rate_per_s,
+            next: Pace::free(),
+            tokens: 0,
+        }
+    }
+
+    /// Recipients per sub-batch: never more than a second's worth, so that a channel which takes a sub-batch at once
+    /// keeps to the rate as well.
+    pub(crate) fn sub_batch(&self, recipients_max: usize) -> usize {
+        self.rate_per_s
+            .and_then(|rate| usize::try_from(rate).ok())
+            .map_or(recipients_max, |rate| recipients_max.min(rate * LEASE_SECS))
+            .max(1)
+    }
+
+    /// The pace of the next `wanted` calls of the `left` ones there are. One statement a second, none without a limit.
+    pub(crate) async fn take(&mut self, state: &State, wanted: usize, left: usize) -> Result<Pace, Error> {
+        let Some(rate_per_s) = self.rate_per_s else {
+            return Ok(Pace::free());
+        };
+        if self.tokens < wanted {
+            let tokens = tokens(rate_per_s, wanted, left);
+            let mut tx = state.db.begin(self.chunk.tenant).await?;
+            let wait_secs = store::lease::take_tokens(&mut *tx, self.chunk, tokens, rate_per_s).await?;
+            tx.commit().await?;
+            let start = Instant::now() + Duration::from_secs_f64(wait_secs);
+            self.next = Pace {
+                start,
+                gap: Duration::from_secs(1) / rate_per_s.unsigned_abs(),
+            };
+            self.tokens = usize::try_from(tokens).unwrap_or_default();
+        }
+        let pace = self.next;
+        self.tokens -= wanted;
+        self.next.start = pace.at(wanted);
+        Ok(pace)
+    }
+}
+
+/// As many whole sub-batches as a second has tokens for, so that none is left over when the next stretch is taken;
+/// or all that is left, if that is less.
+fn tokens(rate_per_s: i32, wanted: usize, left: usize) -> i32 {
+    let second = usize::try_from(rate_per_s)
+        .unwrap_or(usize::MAX)
+        .saturating_mul(LEASE_SECS);
+    let whole = (second / wanted).max(1) * wanted;
+    i32::try_from(whole.min(left)).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use contracts::{BroadcastId, TenantId};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn limiter(rate_per_s: Option<i32>) -> Limiter {
+        let chunk = ChunkKey {
+            tenant: TenantId::new(),
+            broadcast: BroadcastId::new(),
+            n: 0,
+        };
+        Limiter::new(chunk, rate_per_s)
+    }
+
+    #[test]
+    fn a_sub_batch_is_at_most_a_second() {
+        assert_eq!(limiter(None).sub_batch(50), 50);
+        assert_eq!(limiter(Some(200)).sub_batch(50), 50);
+        assert_eq!(limiter(Some(7)).sub_batch(50), 7);
+    }
+
+    #[test]
+    fn calls_are_evenly_spaced() {
+        let pace = Pace {
+            start: Instant::now(),
+            gap: Duration::from_millis(5),
+        };
+        assert_eq!(pace.at(10) - pace.at(9), Duration::from_millis(5));
+    }
+
+    proptest! {
+        #[test]
+        fn no_token_is_wasted(rate in 1i32..10_000, recipients in 1usize..500) {
+            let limiter = limiter(Some(rate));
+            let (sub_batch, mut held) = (limiter.sub_batch(50), 0);
+            for i in 0..recipients.div_ceil(sub_batch) {
+                let left = recipients - i * sub_batch;
+                let wanted = sub_batch.min(left);
+                if held < wanted {
+                    prop_assert_eq!(held, 0);
+                    held = usize::try_from(tokens(rate, wanted, left)).unwrap();
+                    prop_assert!(held <= usize::try_from(rate).unwrap());
+                }
+                prop_assert!(wanted <= held);
+                held -= wanted;
+            }
+            prop_assert_eq!(held, 0);
+        }
+    }
+}

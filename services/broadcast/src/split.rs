@@ -1,0 +1,124 @@
+//! Splitting an audience into chunks: each of one sending member, of bounded size, sorted.
+
+use std::collections::BTreeMap;
+
+use contracts::{ContactId, MemberId};
+
+/// A recipient as the audience names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub contact: ContactId,
+    /// The one member who speaks to the contact (D75).
+    pub member: MemberId,
+    /// Whether the contact agreed to marketing.
+    pub marketing: bool,
+}
+
+/// An entry with the chunk it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub n: i32,
+    pub entry: Entry,
+}
+
+/// The chunk of a member that still has room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub n: i32,
+    pub recipients: i32,
+}
+
+/// What is filled so far; after a restart it is read back from the chunks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub open: BTreeMap<MemberId, Open>,
+    pub next_n: i32,
+    /// The last contact placed: the audience comes sorted, so whatever is not behind it came twice.
+    pub placed_to: Option<ContactId>,
+}
+
+impl Split {
+    /// Gives each new entry of a page its chunk. Pages are sorted by contact, so every chunk is.
+    pub(crate) fn place(&mut self, page: &[Entry], chunk_recipients_max: i32) -> Vec<Placed> {
+        let mut placed = Vec::with_capacity(page.len());
+        for entry in page {
+            if self.placed_to.is_some_and(|last| entry.contact <= last) {
+                continue;
+            }
+            self.placed_to = Some(entry.contact);
+            let open = match self.open.get_mut(&entry.member) {
+                Some(open) if open.recipients < chunk_recipients_max => open,
+                _ => {
+                    let fresh = Open {
+                        n: self.next_n,
+                        recipients: 0,
+                    };
+                    self.next_n += 1;
+                    let open = self.open.entry(entry.member).or_insert(fresh);
+                    *open = fresh;
+                    open
+                }
+            };
+            open.recipients += 1;
+            placed.push(Placed {
+                n: open.n,
+                entry: *entry,
+            });
+        }
+        placed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn entry((contact, member): (u128, u8)) -> Entry {
+        Entry {
+            contact: ContactId(Uuid::from_u128(contact)),
+            member: MemberId(Uuid::from_u128(member.into())),
+            marketing: true,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_contact_once_in_a_sorted_bounded_chunk_of_its_member(
+            audience in prop::collection::btree_map(any::<u128>(), 0u8..5, 0..300),
+            page_entries in 1usize..60,
+            chunk_recipients_max in 1i32..40,
+            repeated in any::<bool>(),
+        ) {
+            let entries: Vec<_> = audience.into_iter().map(entry).collect();
+            let mut split = Split::default();
+            let mut placed = vec![];
+            for page in entries.chunks(page_entries) {
+                placed.extend(split.place(page, chunk_recipients_max));
+                if repeated {
+                    // A stream resumed a little too early.
+                    prop_assert!(split.place(page, chunk_recipients_max).is_empty());
+                }
+            }
+            prop_assert_eq!(placed.iter().map(|p| p.entry).collect::<Vec<_>>(), entries);
+
+            let mut chunks: BTreeMap<i32, Vec<Placed>> = BTreeMap::new();
+            placed.iter().for_each(|p| chunks.entry(p.n).or_default().push(*p));
+            prop_assert_eq!(chunks.keys().copied().collect::<Vec<_>>(), (0..split.next_n).collect::<Vec<_>>());
+            let mut short = BTreeSet::new();
+            for chunk in chunks.values() {
+                prop_assert!(chunk.len() <= chunk_recipients_max as usize);
+                prop_assert!(chunk.windows(2).all(|two| two[0].entry.contact < two[1].entry.contact));
+                prop_assert!(chunk.iter().all(|p| p.entry.member == chunk[0].entry.member));
+                // At most one chunk of a member is not full.
+                if chunk.len() < chunk_recipients_max as usize {
+                    prop_assert!(short.insert(chunk[0].entry.member));
+                }
+            }
+        }
+    }
+}

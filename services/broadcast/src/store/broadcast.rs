@@ -1,0 +1,169 @@
+//! Mass messages.
+
+use contracts::{BroadcastId, TenantId};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+use sqlx::PgExecutor;
+
+use crate::broadcast::{Broadcast, ChannelName, Kind, State};
+
+pub(crate) async fn insert(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    broadcast: &Broadcast,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into broadcast
+           (tenant_id, broadcast_id, kind, title, text, tags_any, tags_all, channel, rate_per_s, started_by,
+            state, accepted_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11)",
+        tenant.0,
+        broadcast.broadcast_id.0,
+        broadcast.kind.name(),
+        broadcast.title,
+        broadcast.text,
+        &broadcast.tags_any,
+        &broadcast.tags_all,
+        broadcast.channel.name(),
+        broadcast.rate_per_s,
+        broadcast.started_by.0,
+        broadcast.accepted_at.to_sqlx() as _,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+struct Row {
+    broadcast_id: BroadcastId,
+    kind: Kind,
+    title: String,
+    text: String,
+    tags_any: Vec<String>,
+    tags_all: Vec<String>,
+    channel: ChannelName,
+    rate_per_s: Option<i32>,
+    started_by: contracts::MemberId,
+    state: State,
+    note: Option<String>,
+    accepted_at: Timestamp,
+    finished_at: Option<jiff_sqlx::Timestamp>,
+}
+
+impl From<Row> for Broadcast {
+    fn from(row: Row) -> Self {
+        Self {
+            broadcast_id: row.broadcast_id,
+            kind: row.kind,
+            title: row.title,
+            text: row.text,
+            tags_any: row.tags_any,
+            tags_all: row.tags_all,
+            channel: row.channel,
+            rate_per_s: row.rate_per_s,
+            started_by: row.started_by,
+            state: row.state,
+            note: row.note,
+            accepted_at: row.accepted_at,
+            finished_at: row.finished_at.map(Into::into),
+        }
+    }
+}
+
+pub(crate) async fn find(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Result<Option<Broadcast>> {
+    sqlx::query_as!(
+        Row,
+        r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text, tags_any, tags_all,
+             channel as "channel: ChannelName", rate_per_s, started_by as "started_by: _", state as "state: State",
+             note, accepted_at, finished_at as "finished_at?: jiff_sqlx::Timestamp"
+           from broadcast where broadcast_id = $1"#,
+        id.0
+    )
+    .fetch_optional(db)
+    .await
+    .map(|row| row.map(Into::into))
+}
+
+/// Keeps the resolver, a cancellation and the end from passing each other.
+pub(crate) async fn lock(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        "select broadcast_id from broadcast where broadcast_id = $1 for update",
+        id.0
+    )
+    .fetch_optional(db)
+    .await
+    .map(|row| row.is_some())
+}
+
+/// Newest first.
+pub(crate) async fn page(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    after: Option<BroadcastId>,
+    rows_max: i64,
+) -> sqlx::Result<Vec<Broadcast>> {
+    sqlx::query_as!(
+        Row,
+        r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text, tags_any, tags_all,
+             channel as "channel: ChannelName", rate_per_s, started_by as "started_by: _", state as "state: State",
+             note, accepted_at, finished_at as "finished_at?: jiff_sqlx::Timestamp"
+           from broadcast
+           where tenant_id = $1 and ($2::uuid is null or broadcast_id < $2)
+           order by broadcast_id desc limit $3"#,
+        tenant.0,
+        after.map(|id| id.0),
+        rows_max
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| rows.into_iter().map(Into::into).collect())
+}
+
+pub(crate) async fn set_state(db: impl PgExecutor<'_>, id: BroadcastId, state: State) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update broadcast set state = $2 where broadcast_id = $1",
+        id.0,
+        state.name()
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+pub(crate) async fn end(
+    db: impl PgExecutor<'_>,
+    id: BroadcastId,
+    state: State,
+    note: Option<&str>,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update broadcast set state = $2, note = $3, finished_at = $4 where broadcast_id = $1",
+        id.0,
+        state.name(),
+        note,
+        now.to_sqlx() as _,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Mass messages of all tenants whose recipients all have a terminal state.
+pub(crate) async fn all_ended(
+    db: impl PgExecutor<'_>,
+    rows_max: i64,
+) -> sqlx::Result<Vec<(TenantId, BroadcastId)>> {
+    sqlx::query!(
+        r#"select tenant_id as "tenant: TenantId", broadcast_id as "broadcast: BroadcastId"
+           from broadcast
+           where state in ('running', 'cancelling')
+             and not exists (
+               select from chunk where chunk.broadcast_id = broadcast.broadcast_id and ended < recipients)
+           order by broadcast_id limit $1"#,
+        rows_max
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| rows.into_iter().map(|row| (row.tenant, row.broadcast)).collect())
+}

@@ -1,0 +1,171 @@
+//! Chunks as a whole: progress, confirmation, withdrawal. Claims and leases are in `lease`.
+
+use contracts::{BroadcastId, ContactId, MemberId, TenantId};
+use sqlx::PgExecutor;
+
+use crate::chunk::ChunkKey;
+use crate::outcome::{Outcome, Outcomes};
+
+pub(crate) struct Tally {
+    pub audience: i64,
+    pub outcomes: Outcomes,
+}
+
+/// Audience and outcomes of a mass message: the sum of its chunks' counters, never a row of its own.
+pub(crate) async fn tally(db: impl PgExecutor<'_>, broadcast: BroadcastId) -> sqlx::Result<Tally> {
+    sqlx::query!(
+        r#"select coalesce(sum(recipients), 0) as "audience!", coalesce(sum(delivered), 0) as "delivered!",
+             coalesce(sum(capped), 0) as "capped!", coalesce(sum(fatigued), 0) as "fatigued!",
+             coalesce(sum(quiet_expired), 0) as "quiet_expired!", coalesce(sum(opted_out), 0) as "opted_out!",
+             coalesce(sum(not_a_friend), 0) as "not_a_friend!", coalesce(sum(no_channel), 0) as "no_channel!",
+             coalesce(sum(held_out), 0) as "held_out!", coalesce(sum(deselected), 0) as "deselected!",
+             coalesce(sum(unconfirmed), 0) as "unconfirmed!", coalesce(sum(cancelled), 0) as "cancelled!",
+             coalesce(sum(dead), 0) as "dead!"
+           from chunk where broadcast_id = $1"#,
+        broadcast.0
+    )
+    .fetch_one(db)
+    .await
+    .map(|row| Tally {
+        audience: row.audience,
+        outcomes: Outcomes {
+            delivered: row.delivered,
+            capped: row.capped,
+            fatigued: row.fatigued,
+            quiet_expired: row.quiet_expired,
+            opted_out: row.opted_out,
+            not_a_friend: row.not_a_friend,
+            no_channel: row.no_channel,
+            held_out: row.held_out,
+            deselected: row.deselected,
+            unconfirmed: row.unconfirmed,
+            cancelled: row.cancelled,
+            dead: row.dead,
+        },
+    })
+}
+
+/// In which chunks of the member these contacts are; contacts that are in none are left out.
+pub(crate) async fn locate(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+    member: MemberId,
+    contacts: &[ContactId],
+) -> sqlx::Result<Vec<(i32, ContactId)>> {
+    sqlx::query!(
+        r#"select n, contact_id as "contact!: ContactId"
+           from chunk cross join unnest(contact_ids) as recipient (contact_id)
+           where broadcast_id = $1 and member_id = $2 and contact_id = any($3::uuid[])
+           order by contact_id"#,
+        broadcast.0,
+        member.0,
+        contacts as &[ContactId],
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| rows.into_iter().map(|row| (row.n, row.contact)).collect())
+}
+
+/// Makes the member's share eligible; chunks without anybody left to send to are done.
+pub(crate) async fn confirm(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+    member: MemberId,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"with confirmed as (
+             update chunk set state = case when ended = recipients then 'done' else 'ready' end
+             where broadcast_id = $1 and member_id = $2 and state = 'waiting'
+             returning recipients - ended as left_over)
+           select coalesce(sum(left_over), 0) as "left_over!" from confirmed"#,
+        broadcast.0,
+        member.0,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Takes chunks that no worker holds out of the way: of one member, or of all. A worker that holds one learns of the
+/// cancellation by its pulse.
+pub(crate) async fn withdraw(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+    member: Option<MemberId>,
+    ends_as: Outcome,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update chunk set state = 'cancelled', ends_as = $3
+         where broadcast_id = $1 and ($2::uuid is null or member_id = $2)
+           and state in ('waiting', 'ready', 'queued')",
+        broadcast.0,
+        member.map(|member| member.0),
+        ends_as.name(),
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Withdrawn chunks of all tenants whose recipients have not all got their terminal state.
+pub(crate) async fn withdrawn(db: impl PgExecutor<'_>, rows_max: i64) -> sqlx::Result<Vec<ChunkKey>> {
+    sqlx::query!(
+        r#"select tenant_id as "tenant: TenantId", broadcast_id as "broadcast: BroadcastId", n
+           from chunk where state = 'cancelled' and ended < recipients
+           order by broadcast_id, n limit $1"#,
+        rows_max
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| {
+        rows.into_iter()
+            .map(|row| ChunkKey {
+                tenant: row.tenant,
+                broadcast: row.broadcast,
+                n: row.n,
+            })
+            .collect()
+    })
+}
+
+pub(crate) struct Withdrawn {
+    pub member: MemberId,
+    pub kind: crate::broadcast::Kind,
+    pub ends_as: Outcome,
+    pub attempts: i32,
+}
+
+/// A withdrawn chunk, locked.
+pub(crate) async fn lock_withdrawn(
+    db: impl PgExecutor<'_>,
+    chunk: ChunkKey,
+) -> sqlx::Result<Option<Withdrawn>> {
+    sqlx::query_as!(
+        Withdrawn,
+        r#"select member_id as "member: MemberId", kind as "kind: crate::broadcast::Kind",
+             ends_as as "ends_as!: Outcome", attempts
+           from chunk join broadcast using (tenant_id, broadcast_id)
+           where broadcast_id = $1 and n = $2 and chunk.state = 'cancelled'
+           for update of chunk"#,
+        chunk.broadcast.0,
+        chunk.n,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The chunk's recipients without a terminal state, sorted.
+pub(crate) async fn unended(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::Result<Vec<ContactId>> {
+    sqlx::query_scalar!(
+        r#"select contact_id as "contact!: ContactId"
+           from chunk cross join unnest(contact_ids) as recipient (contact_id)
+           where broadcast_id = $1 and n = $2 and not exists (
+             select from receipt
+             where receipt.tenant_id = chunk.tenant_id and receipt.broadcast_id = chunk.broadcast_id
+               and receipt.contact_id = recipient.contact_id)
+           order by contact_id"#,
+        chunk.broadcast.0,
+        chunk.n,
+    )
+    .fetch_all(db)
+    .await
+}

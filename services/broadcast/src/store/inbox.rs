@@ -1,0 +1,137 @@
+//! Contacts' inboxes.
+
+use contracts::{BroadcastId, ContactId, MemberId, MessageId, TenantId};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+use sqlx::PgExecutor;
+
+use crate::message::{Kind, Message};
+
+/// Stores a message of its own text once.
+pub(crate) async fn store(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    message: MessageId,
+    contact: ContactId,
+    kind: Kind,
+    from_member: Option<MemberId>,
+    text: &str,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into inbox_message (tenant_id, message_id, contact_id, kind, from_member, text)
+         values ($1, $2, $3, $4, $5, $6) on conflict (message_id) do nothing",
+        tenant.0,
+        message.0,
+        contact.0,
+        kind.name(),
+        from_member.map(|member| member.0),
+        text,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Stores a mass message for each contact once.
+pub(crate) async fn store_mass(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    broadcast: BroadcastId,
+    kind: Kind,
+    from_member: MemberId,
+    messages: &[(MessageId, ContactId)],
+) -> sqlx::Result<()> {
+    let ids: Vec<_> = messages.iter().map(|(message, _)| *message).collect();
+    let contacts: Vec<_> = messages.iter().map(|(_, contact)| *contact).collect();
+    sqlx::query!(
+        "insert into inbox_message (tenant_id, message_id, contact_id, kind, from_member, broadcast_id)
+         select $1, message_id, contact_id, $4, $5, $6
+         from unnest($2::uuid[], $3::uuid[]) as message (message_id, contact_id)
+         order by message_id
+         on conflict (message_id) do nothing",
+        tenant.0,
+        &ids as &[MessageId],
+        &contacts as &[ContactId],
+        kind.name(),
+        from_member.0,
+        broadcast.0,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+struct Row {
+    message_id: MessageId,
+    kind: Kind,
+    from_member: Option<MemberId>,
+    text: String,
+    at: Timestamp,
+    read_at: Option<jiff_sqlx::Timestamp>,
+}
+
+impl From<Row> for Message {
+    fn from(row: Row) -> Self {
+        Self {
+            message_id: row.message_id,
+            kind: row.kind,
+            from_member: row.from_member,
+            text: row.text,
+            at: row.at,
+            read_at: row.read_at.map(Into::into),
+        }
+    }
+}
+
+/// Newest first.
+pub(crate) async fn page(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    contact: ContactId,
+    after: Option<(Timestamp, MessageId)>,
+    rows_max: i64,
+) -> sqlx::Result<Vec<Message>> {
+    let (at, message) = after.unzip();
+    sqlx::query_as!(
+        Row,
+        r#"select message_id as "message_id: _", inbox_message.kind as "kind: Kind", from_member as "from_member: _",
+             coalesce(inbox_message.text, broadcast.text) as "text!", at, read_at as "read_at?: jiff_sqlx::Timestamp"
+           from inbox_message left join broadcast using (tenant_id, broadcast_id)
+           where inbox_message.tenant_id = $1 and contact_id = $2
+             and ($3::timestamptz is null or (at, message_id) < ($3, $4))
+           order by at desc, message_id desc limit $5"#,
+        tenant.0,
+        contact.0,
+        at.map(|at| at.to_sqlx()) as _,
+        message.map(|message| message.0),
+        rows_max,
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| rows.into_iter().map(Into::into).collect())
+}
+
+/// Marks the contact's own message as read, the first time it is, and returns it.
+pub(crate) async fn read(
+    db: impl PgExecutor<'_>,
+    message: MessageId,
+    contact: ContactId,
+    now: Timestamp,
+) -> sqlx::Result<Option<Message>> {
+    sqlx::query_as!(
+        Row,
+        r#"with marked as (
+             update inbox_message set read_at = coalesce(read_at, $3)
+             where message_id = $1 and contact_id = $2
+             returning *)
+           select message_id as "message_id: _", marked.kind as "kind: Kind", from_member as "from_member: _",
+             coalesce(marked.text, broadcast.text) as "text!", at, read_at as "read_at?: jiff_sqlx::Timestamp"
+           from marked left join broadcast using (tenant_id, broadcast_id)"#,
+        message.0,
+        contact.0,
+        now.to_sqlx() as _,
+    )
+    .fetch_optional(db)
+    .await
+    .map(|row| row.map(Into::into))
+}

@@ -1,0 +1,193 @@
+//! A worker's hold on a chunk: claiming it, keeping it, letting it go. Every statement after the claim is fenced by
+//! the claim's own owner id, so a worker that slept through its lease changes nothing.
+
+use contracts::MemberId;
+use jiff::civil::Date;
+use sqlx::PgExecutor;
+
+use crate::broadcast::{ChannelName, Kind, State as BroadcastState};
+use crate::chunk::{ChunkKey, Lease, Standing, State};
+
+/// A chunk as the claim finds it, with what is to be sent.
+pub(crate) struct Found {
+    pub state: State,
+    pub epoch: i32,
+    pub is_lease_expired: bool,
+    pub attempts: i32,
+    pub member: MemberId,
+    pub kind: Kind,
+    pub text: String,
+    pub channel: ChannelName,
+    pub rate_per_s: Option<i32>,
+    pub broadcast_state: BroadcastState,
+    pub zone: String,
+    pub webhook: Option<String>,
+}
+
+impl Found {
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            state: self.state,
+            epoch: self.epoch,
+            is_lease_expired: self.is_lease_expired,
+        }
+    }
+}
+
+/// Locks the chunk.
+pub(crate) async fn lock(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::Result<Option<Found>> {
+    sqlx::query_as!(
+        Found,
+        r#"select chunk.state as "state: State", epoch, coalesce(lease_until < now(), false) as "is_lease_expired!",
+             attempts, member_id as "member: MemberId", kind as "kind: Kind", text, channel as "channel: ChannelName",
+             rate_per_s, broadcast.state as "broadcast_state: BroadcastState", zone, url as "webhook?"
+           from chunk
+           join broadcast using (tenant_id, broadcast_id)
+           join tenant using (tenant_id)
+           left join webhook using (tenant_id)
+           where broadcast_id = $1 and n = $2
+           for update of chunk"#,
+        chunk.broadcast.0,
+        chunk.n,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The window that contains this moment.
+pub(crate) struct Window {
+    pub start: Date,
+    pub left_secs: f64,
+}
+
+struct WindowRow {
+    start: jiff_sqlx::Date,
+    left_secs: f64,
+}
+
+/// A window of the given length (`day` or `week`) in the tenant's zone, by the database's clock alone.
+pub(crate) async fn window(db: impl PgExecutor<'_>, length: &str, zone: &str) -> sqlx::Result<Window> {
+    let row = sqlx::query_as!(
+        WindowRow,
+        r#"select starts::date as "start!",
+             extract(epoch from (starts + ('1 ' || $1)::interval) at time zone $2 - at)::float8 as "left_secs!"
+           from clock_timestamp() as at, date_trunc($1, at at time zone $2) as starts"#,
+        length,
+        zone,
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(Window {
+        start: row.start.to_jiff(),
+        left_secs: row.left_secs,
+    })
+}
+
+/// Makes the locked chunk this lease's own.
+pub(crate) async fn take(db: impl PgExecutor<'_>, lease: Lease, lease_secs: f64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update chunk set state = 'sending', lease_owner = $3, lease_until = now() + make_interval(secs => $4),
+           attempts = attempts + 1
+         where broadcast_id = $1 and n = $2",
+        lease.chunk.broadcast.0,
+        lease.chunk.n,
+        lease.owner,
+        lease_secs,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Renews the lease and tells how the mass message stands; nothing when the lease is lost. Progress makes the
+/// running attempt the first one again. Locks the chunk until the transaction ends.
+pub(crate) async fn renew(
+    db: impl PgExecutor<'_>,
+    lease: Lease,
+    lease_secs: f64,
+    is_progress: bool,
+) -> sqlx::Result<Option<BroadcastState>> {
+    sqlx::query_scalar!(
+        r#"update chunk set lease_until = now() + make_interval(secs => $4),
+             attempts = case when $5 then 1 else attempts end
+           from broadcast
+           where chunk.broadcast_id = $1 and n = $2 and lease_owner = $3
+             and broadcast.broadcast_id = chunk.broadcast_id
+           returning broadcast.state as "state: BroadcastState""#,
+        lease.chunk.broadcast.0,
+        lease.chunk.n,
+        lease.owner,
+        lease_secs,
+        is_progress,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Ends the lease: `done` when every recipient has a terminal state, `ready` for somebody else to go on. In doubt is
+/// who was handed to the channel without its answer being known. False when the lease was lost before.
+pub(crate) async fn release(
+    db: impl PgExecutor<'_>,
+    lease: Lease,
+    to: State,
+    is_in_doubt: bool,
+) -> sqlx::Result<bool> {
+    sqlx::query!(
+        "update chunk set state = $4, lease_owner = null, lease_until = null, attempts = $5
+         where broadcast_id = $1 and n = $2 and lease_owner = $3",
+        lease.chunk.broadcast.0,
+        lease.chunk.n,
+        lease.owner,
+        to.name(),
+        i32::from(is_in_doubt),
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected() == 1)
+}
+
+/// After a failure the chunk keeps its lease, without anybody at it, for a rest; then the reconciler makes it ready.
+/// A passing fault is no attempt.
+pub(crate) async fn rest(
+    db: impl PgExecutor<'_>,
+    lease: Lease,
+    rest_secs: f64,
+    is_attempt: bool,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update chunk set lease_until = now() + make_interval(secs => $4),
+           attempts = case when $5 then attempts else greatest(attempts - 1, 1) end
+         where broadcast_id = $1 and n = $2 and lease_owner = $3",
+        lease.chunk.broadcast.0,
+        lease.chunk.n,
+        lease.owner,
+        rest_secs,
+        is_attempt,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Takes tokens of the mass message's rate for one worker: how long until the first of them is due. Workers get
+/// consecutive stretches of time, so together they never pass the rate.
+pub(crate) async fn take_tokens(
+    db: impl PgExecutor<'_>,
+    chunk: ChunkKey,
+    tokens: i32,
+    rate_per_s: i32,
+) -> sqlx::Result<f64> {
+    let stretch_secs = f64::from(tokens) / f64::from(rate_per_s);
+    sqlx::query_scalar!(
+        r#"insert into rate_lease as lease (tenant_id, broadcast_id, next_at)
+           values ($1, $2, clock_timestamp() + make_interval(secs => $3))
+           on conflict (broadcast_id) do update
+             set next_at = greatest(lease.next_at, clock_timestamp()) + make_interval(secs => $3)
+           returning greatest(extract(epoch from next_at - clock_timestamp())::float8 - $3, 0) as "wait_secs!""#,
+        chunk.tenant.0,
+        chunk.broadcast.0,
+        stretch_secs,
+    )
+    .fetch_one(db)
+    .await
+}

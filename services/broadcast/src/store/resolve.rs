@@ -1,0 +1,176 @@
+//! The resolver's place in an audience, and the chunks it fills.
+
+use std::collections::BTreeMap;
+
+use contracts::{BroadcastId, ContactId, MemberId, TenantId};
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::broadcast::Kind;
+use crate::split::{Open, Placed};
+
+/// A mass message of any tenant that nobody is resolving.
+pub(crate) async fn next(db: impl PgExecutor<'_>) -> sqlx::Result<Option<(TenantId, BroadcastId)>> {
+    sqlx::query!(
+        r#"select tenant_id as "tenant: TenantId", broadcast_id as "broadcast: BroadcastId"
+           from broadcast
+           where state = 'resolving' and (resolve_until is null or resolve_until < now())
+           order by broadcast_id limit 1"#
+    )
+    .fetch_optional(db)
+    .await
+    .map(|row| row.map(|row| (row.tenant, row.broadcast)))
+}
+
+/// What is to be resolved, from where on.
+pub(crate) struct Resolving {
+    pub kind: Kind,
+    pub started_by: MemberId,
+    pub tags_any: Vec<String>,
+    pub tags_all: Vec<String>,
+    pub cursor: String,
+    pub resolved_to: Option<ContactId>,
+}
+
+/// Takes the mass message for `owner`, unless another one was quicker.
+pub(crate) async fn take(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+    owner: Uuid,
+    lease_secs: f64,
+) -> sqlx::Result<Option<Resolving>> {
+    sqlx::query_as!(
+        Resolving,
+        r#"update broadcast set resolve_owner = $2, resolve_until = now() + make_interval(secs => $3)
+           where broadcast_id = $1 and state = 'resolving' and (resolve_until is null or resolve_until < now())
+           returning kind as "kind: Kind", started_by as "started_by: _", tags_any, tags_all,
+             resolve_cursor as cursor, resolved_to as "resolved_to: ContactId""#,
+        broadcast.0,
+        owner,
+        lease_secs,
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Moves the cursor, if `owner` still resolves this mass message; its row is locked from here on.
+pub(crate) async fn advance(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+    owner: Uuid,
+    cursor: &str,
+    resolved_to: Option<ContactId>,
+    lease_secs: f64,
+) -> sqlx::Result<bool> {
+    sqlx::query!(
+        "update broadcast
+         set resolve_cursor = $3, resolved_to = $4, resolve_until = now() + make_interval(secs => $5)
+         where broadcast_id = $1 and resolve_owner = $2 and state = 'resolving'",
+        broadcast.0,
+        owner,
+        cursor,
+        resolved_to.map(|contact| contact.0),
+        lease_secs,
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected() == 1)
+}
+
+/// Lets go for a while after a failure.
+pub(crate) async fn rest(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+    owner: Uuid,
+    secs: f64,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update broadcast set resolve_owner = null, resolve_until = now() + make_interval(secs => $3)
+         where broadcast_id = $1 and resolve_owner = $2",
+        broadcast.0,
+        owner,
+        secs,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// The last chunk of each sending member, and the number of the next new one.
+pub(crate) async fn filled(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+) -> sqlx::Result<(BTreeMap<MemberId, Open>, i32)> {
+    let rows = sqlx::query!(
+        r#"select distinct on (member_id) member_id as "member: MemberId", n, recipients
+           from chunk where broadcast_id = $1 order by member_id, n desc"#,
+        broadcast.0
+    )
+    .fetch_all(db)
+    .await?;
+    // The newest chunk of all is the last one of its member.
+    let next_n = rows.iter().map(|row| row.n + 1).max().unwrap_or(0);
+    let open = rows.into_iter().map(|row| {
+        (
+            row.member,
+            Open {
+                n: row.n,
+                recipients: row.recipients,
+            },
+        )
+    });
+    Ok((open.collect(), next_n))
+}
+
+/// Adds a page to the chunks it was placed in, making those that are new.
+pub(crate) async fn add(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    broadcast: BroadcastId,
+    placed: &[Placed],
+) -> sqlx::Result<()> {
+    let ns: Vec<_> = placed.iter().map(|placed| placed.n).collect();
+    let members: Vec<_> = placed.iter().map(|placed| placed.entry.member).collect();
+    let contacts: Vec<_> = placed.iter().map(|placed| placed.entry.contact).collect();
+    sqlx::query!(
+        "insert into chunk (tenant_id, broadcast_id, n, member_id, contact_ids)
+         select $1, $2, n, member_id, array_agg(contact_id order by contact_id)
+         from unnest($3::int4[], $4::uuid[], $5::uuid[]) as placed (n, member_id, contact_id)
+         group by n, member_id order by n
+         on conflict (broadcast_id, n) do update set contact_ids = chunk.contact_ids || excluded.contact_ids",
+        tenant.0,
+        broadcast.0,
+        &ns,
+        &members as &[MemberId],
+        &contacts as &[ContactId],
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Chunks in which nobody is to be sent to are done before anybody confirms.
+pub(crate) async fn close_ended(db: impl PgExecutor<'_>, broadcast: BroadcastId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update chunk set state = 'done' where broadcast_id = $1 and state = 'waiting' and ended = recipients",
+        broadcast.0
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// What there is to confirm: sending members with the number of their recipients.
+pub(crate) async fn shares(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+) -> sqlx::Result<Vec<(MemberId, i64)>> {
+    sqlx::query!(
+        r#"select member_id as "member: MemberId", sum(recipients - ended) as "recipients!"
+           from chunk where broadcast_id = $1 and ended < recipients group by member_id order by member_id"#,
+        broadcast.0
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| rows.into_iter().map(|row| (row.member, row.recipients)).collect())
+}

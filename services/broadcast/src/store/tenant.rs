@@ -1,0 +1,75 @@
+//! Tenants that may send, and their webhooks.
+
+use contracts::TenantId;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
+use sqlx::PgExecutor;
+use url::Url;
+
+use crate::webhook::Webhook;
+
+pub(crate) async fn verify(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    zone: &str,
+    at: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into tenant (tenant_id, zone, verified_at) values ($1, $2, $3)
+         on conflict (tenant_id) do update set zone = excluded.zone, verified_at = excluded.verified_at
+         where tenant.verified_at <= excluded.verified_at",
+        tenant.0,
+        zone,
+        at.to_sqlx() as _,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Whether the database can cut days in this zone.
+pub(crate) async fn is_zone(db: impl PgExecutor<'_>, zone: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from pg_timezone_names where name = $1) as "exists!""#,
+        zone
+    )
+    .fetch_one(db)
+    .await
+}
+
+pub(crate) async fn is_verified(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select exists (select from tenant where tenant_id = $1) as "exists!""#,
+        tenant.0
+    )
+    .fetch_one(db)
+    .await
+}
+
+pub(crate) async fn set_webhook(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    url: &Url,
+    now: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into webhook (tenant_id, url, set_at) values ($1, $2, $3)
+         on conflict (tenant_id) do update set url = excluded.url, set_at = excluded.set_at",
+        tenant.0,
+        url.as_str(),
+        now.to_sqlx() as _,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+pub(crate) async fn webhook(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Result<Option<Webhook>> {
+    sqlx::query_as!(
+        Webhook,
+        "select url, set_at from webhook where tenant_id = $1",
+        tenant.0
+    )
+    .fetch_optional(db)
+    .await
+}

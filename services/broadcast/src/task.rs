@@ -1,0 +1,179 @@
+//! A task: one sending member's share of a mass message, which she confirms before any of it is sent (D77).
+
+use contracts::{BroadcastId, ContactId, MemberId, TaskId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::broadcast::Kind;
+use crate::error::Error;
+use crate::outcome::Outcome;
+
+/// Fewer than a body of 1 MiB can name.
+const DESELECTED_MAX: usize = 10_000;
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum State {
+    /// For the member to confirm.
+    Waiting,
+    Confirmed,
+    /// Not confirmed in time.
+    Expired,
+    /// The mass message was cancelled first.
+    Cancelled,
+}
+
+impl State {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Confirmed => "confirmed",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A member's share of a mass message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Task {
+    pub task_id: TaskId,
+    pub broadcast_id: BroadcastId,
+    pub member_id: MemberId,
+    pub kind: Kind,
+    pub title: String,
+    /// What will be sent in her name.
+    pub text: String,
+    pub state: State,
+    /// Contacts it would go to; those without consent are not counted.
+    pub recipients: i64,
+    #[schema(value_type = String, format = DateTime)]
+    pub opened_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub confirmed_at: Option<Timestamp>,
+}
+
+/// Whether a confirmation is the first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Confirmation {
+    First,
+    Repeated,
+}
+
+impl Task {
+    /// Takes her word, unless it comes too late.
+    pub(crate) fn confirm(&self, now: Timestamp) -> Result<Confirmation, Error> {
+        match self.state {
+            State::Waiting if now < self.expires_at => Ok(Confirmation::First),
+            State::Confirmed => Ok(Confirmation::Repeated),
+            State::Waiting | State::Expired => Err(Error::TaskExpired),
+            State::Cancelled => Err(Error::TaskCancelled),
+        }
+    }
+}
+
+/// Contacts to leave out, at most 10,000.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(try_from = "Vec<ContactId>")]
+#[schema(value_type = Vec<ContactId>, max_items = 10_000)]
+pub(crate) struct Deselected(Vec<ContactId>);
+
+impl Deselected {
+    /// Sorted, each once.
+    pub(crate) fn contacts(&self) -> &[ContactId] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<ContactId>> for Deselected {
+    type Error = String;
+
+    fn try_from(mut contacts: Vec<ContactId>) -> Result<Self, String> {
+        if contacts.len() > DESELECTED_MAX {
+            return Err(format!(
+                "{} contacts are too many; leave out at most {DESELECTED_MAX}",
+                contacts.len()
+            ));
+        }
+        contacts.sort_unstable();
+        contacts.dedup();
+        Ok(Self(contacts))
+    }
+}
+
+/// The member's word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"deselect": []}))]
+pub(crate) struct ConfirmTask {
+    #[serde(default)]
+    pub deselect: Deselected,
+}
+
+/// One contact of a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Recipient {
+    pub contact_id: ContactId,
+    /// The terminal state, once there is one.
+    pub state: Option<Outcome>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(state: State) -> Task {
+        let opened_at = Timestamp::UNIX_EPOCH;
+        Task {
+            task_id: TaskId::new(),
+            broadcast_id: BroadcastId::new(),
+            member_id: MemberId::new(),
+            kind: Kind::Enterprise,
+            title: String::new(),
+            text: String::new(),
+            state,
+            recipients: 1,
+            opened_at,
+            expires_at: Timestamp::from_second(86_400).unwrap(),
+            confirmed_at: None,
+        }
+    }
+
+    #[test]
+    fn a_share_is_confirmed_in_time_or_not_at_all() {
+        let in_time = Timestamp::from_second(86_399).unwrap();
+        let late = Timestamp::from_second(86_400).unwrap();
+        assert_eq!(
+            task(State::Waiting).confirm(in_time).unwrap(),
+            Confirmation::First
+        );
+        assert!(matches!(
+            task(State::Waiting).confirm(late),
+            Err(Error::TaskExpired)
+        ));
+        assert_eq!(
+            task(State::Confirmed).confirm(late).unwrap(),
+            Confirmation::Repeated
+        );
+        assert!(matches!(
+            task(State::Expired).confirm(in_time),
+            Err(Error::TaskExpired)
+        ));
+        assert!(matches!(
+            task(State::Cancelled).confirm(in_time),
+            Err(Error::TaskCancelled)
+        ));
+    }
+
+    #[test]
+    fn the_list_to_leave_out_is_sorted_and_bounded() {
+        let (a, b) = (ContactId::new(), ContactId::new());
+        assert_eq!(Deselected::try_from(vec![b, a, b]).unwrap().contacts(), [a, b]);
+        assert!(Deselected::try_from(vec![a; DESELECTED_MAX + 1]).is_err());
+    }
+}

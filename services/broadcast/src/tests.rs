@@ -1,0 +1,11 @@
+//! The operations on a real database, with customers and receivers played by the tests.
+
+mod audience;
+mod caps;
+mod crash;
+mod ending;
+mod inbox;
+mod interleaving;
+mod peers;
+mod scene;
+mod webhooks;

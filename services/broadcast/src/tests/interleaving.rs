@@ -1,0 +1,214 @@
+//! No interleaving of confirmations, retries, crashes and cancellations gives a contact two mass messages of one kind in
+//! one window, or a recipient two ends, or none (D74–D77).
+
+use contracts::BroadcastId;
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+
+use super::scene::Scene;
+use crate::broadcast::{Kind, State};
+use crate::channel::Delivery;
+use crate::chunk::Hint;
+use crate::ops::settle::settle;
+use crate::ops::{self, Claimed};
+use crate::outcome::Outcome;
+
+const HISTORIES: usize = 12;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Start(Kind),
+    Confirm(Index, Index),
+    Dispatch,
+    /// A hint, perhaps an old one, is worked off.
+    Send(Index),
+    /// A worker hands over some sub-batches, settles all but the last, and dies.
+    Crash(Index, usize),
+    LeasesExpire,
+    HintsGetLost,
+    Cancel(Index),
+    TaskExpires(Index),
+    End,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = any::<Index>;
+    prop_oneof![
+        2 => Just(Step::Start(Kind::Enterprise)),
+        2 => Just(Step::Start(Kind::Member)),
+        6 => (index(), index()).prop_map(|(which, task)| Step::Confirm(which, task)),
+        6 => Just(Step::Dispatch),
+        8 => index().prop_map(Step::Send),
+        5 => (index(), 0usize..3).prop_map(|(which, settled)| Step::Crash(which, settled)),
+        2 => Just(Step::LeasesExpire),
+        1 => Just(Step::HintsGetLost),
+        1 => index().prop_map(Step::Cancel),
+        1 => index().prop_map(Step::TaskExpires),
+        2 => Just(Step::End),
+    ]
+}
+
+/// What has been started and published so far.
+struct History {
+    scene: Scene,
+    broadcasts: Vec<BroadcastId>,
+    hints: Vec<Hint>,
+}
+
+impl History {
+    async fn take(&mut self, step: Step) {
+        let scene = &self.scene;
+        match step {
+            Step::Start(kind) => self.broadcasts.push(scene.start(kind).await),
+            Step::Confirm(which, task) if !self.broadcasts.is_empty() => {
+                let tasks = scene
+                    .tasks(self.broadcasts[which.index(self.broadcasts.len())])
+                    .await;
+                if !tasks.is_empty() {
+                    // Refused when it comes too late, which is right.
+                    let _ = scene.confirm(&tasks[task.index(tasks.len())], &[]).await;
+                }
+            }
+            Step::Dispatch => self.hints.extend(scene.hints().await),
+            Step::Send(which) if !self.hints.is_empty() => {
+                scene
+                    .send(self.hints[which.index(self.hints.len())])
+                    .await
+                    .unwrap();
+            }
+            Step::Crash(which, settled) if !self.hints.is_empty() => {
+                self.crash(self.hints[which.index(self.hints.len())], settled)
+                    .await;
+            }
+            Step::LeasesExpire => {
+                scene
+                    .force(
+                        "update chunk set lease_until = now() - interval '1 second' where state = 'sending'",
+                    )
+                    .await;
+            }
+            Step::HintsGetLost => {
+                scene
+                    .force("update chunk set state = 'ready' where state = 'queued'")
+                    .await
+            }
+            Step::Cancel(which) if !self.broadcasts.is_empty() => {
+                let broadcast = self.broadcasts[which.index(self.broadcasts.len())];
+                let _ = ops::cancel(&scene.state, scene.operator(), broadcast).await;
+            }
+            Step::TaskExpires(which) if !self.broadcasts.is_empty() => {
+                let broadcast = self.broadcasts[which.index(self.broadcasts.len())];
+                sqlx::query(
+                    "update task set expires_at = now() - interval '1 second' where broadcast_id = $1",
+                )
+                .bind(broadcast.0)
+                .execute(&scene.test.superuser)
+                .await
+                .unwrap();
+            }
+            Step::End => scene.end().await,
+            _ => {}
+        }
+    }
+
+    /// Sub-batches of three: `settled` of them with receipts, one more handed over without.
+    async fn crash(&self, hint: Hint, settled: usize) {
+        let Claimed::Chunk(claim) = ops::claim(&self.scene.state, hint).await.unwrap() else {
+            return;
+        };
+        for (i, contacts) in claim.allowed.chunks(3).take(settled + 1).enumerate() {
+            self.scene.hand_over(&claim.mailing, contacts).await;
+            if i < settled {
+                let delivery = |&contact| Delivery {
+                    contact,
+                    outcome: Outcome::Delivered,
+                    is_handed: true,
+                };
+                let deliveries: Vec<_> = contacts.iter().map(delivery).collect();
+                settle(&self.scene.state, &claim, &deliveries).await.unwrap();
+            }
+        }
+    }
+
+    /// Everything recovers and comes to its end.
+    async fn finish(&mut self) {
+        for broadcast in &self.broadcasts {
+            for task in self.scene.tasks(*broadcast).await {
+                let _ = self.scene.confirm(&task, &[]).await;
+            }
+        }
+        self.scene
+            .force(
+                "update chunk set state = 'ready', lease_owner = null, lease_until = null
+                 where state in ('queued', 'sending')",
+            )
+            .await;
+        self.scene.send_all().await;
+        self.scene.end().await;
+    }
+
+    async fn check(&self) {
+        for broadcast in &self.broadcasts {
+            let progress = self.scene.progress(*broadcast).await;
+            assert!(
+                matches!(progress.broadcast.state, State::Finished | State::Cancelled),
+                "{progress:?}"
+            );
+            assert_eq!(
+                progress.outcomes.total(),
+                progress.audience,
+                "one end each: {progress:?}"
+            );
+        }
+        let twice = "select count(*) from (
+            select 1 from inbox_message where broadcast_id is not null
+            group by contact_id, kind, case kind when 'member' then from_member end having count(*) > 1) as twice";
+        assert_eq!(self.scene.count(twice).await, 0, "two of one kind in one window");
+        let unreceived = "select count(*) from receipt r where state = 'delivered' and not exists (
+            select from inbox_message m where m.broadcast_id = r.broadcast_id and m.contact_id = r.contact_id)";
+        assert_eq!(self.scene.count(unreceived).await, 0, "delivered, but not there");
+        let uncapped = "select count(*) from inbox_message m where broadcast_id is not null and not exists (
+            select from cap c where c.broadcast_id = m.broadcast_id and c.contact_id = m.contact_id)";
+        assert_eq!(
+            self.scene.count(uncapped).await,
+            0,
+            "handed over without holding the cap"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_history_breaks_a_cap_or_loses_anybody() {
+    let mut runner = TestRunner::default();
+    for _ in 0..HISTORIES {
+        let steps = prop::collection::vec(step(), 20..60)
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
+        println!("{steps:?}");
+        let scene = Scene::new(&[
+            "--chunk-recipients-max",
+            "10",
+            "--sub-batch-recipients",
+            "3",
+            "--worker-chunks-max",
+            "1",
+            "--window-chunks",
+            "5",
+        ])
+        .await;
+        scene.audience(60);
+        let mut history = History {
+            scene,
+            broadcasts: vec![],
+            hints: vec![],
+        };
+        for step in steps {
+            history.take(step).await;
+        }
+        history.finish().await;
+        history.check().await;
+    }
+}

@@ -1,0 +1,308 @@
+//! A verified tenant on a database of its own, and a customers that answers as told.
+
+use std::sync::{Arc, Mutex};
+
+use chassis::Clock;
+use chassis::auth::{Agent, Role, Signer};
+use clap::Parser as _;
+use contracts::customers::v1::customers_service_server::{CustomersService, CustomersServiceServer};
+use contracts::customers::v1::{
+    AudienceEntry, GetContactRequest, GetContactResponse, StreamAudienceRequest, StreamAudienceResponse,
+};
+use contracts::{BroadcastId, ContactId, MemberId, RequestKey, TenantId};
+use futures::stream::BoxStream;
+use outbox::Database;
+use testkit::{Stack, TestDatabase};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+use crate::broadcast::{AcceptBroadcast, Broadcast, Kind, Progress};
+use crate::channel::{Channels, Mailing};
+use crate::chunk::Hint;
+use crate::error::Error;
+use crate::ops::{self, Answer};
+use crate::task::{Deselected, Task};
+use crate::{Config, MIGRATOR, State, message, store};
+
+pub(super) struct Scene {
+    pub(super) state: State,
+    pub(super) tenant: TenantId,
+    pub(super) members: Vec<MemberId>,
+    pub(super) customers: Customers,
+    pub(super) test: TestDatabase,
+    channels: Channels,
+}
+
+impl Scene {
+    /// Three members; knobs as on the command line.
+    pub(super) async fn new(knobs: &[&str]) -> Self {
+        let test = testkit::database("broadcast", async |url| outbox::migrate(&url, &MIGRATOR).await)
+            .await
+            .unwrap();
+        let env = &Stack::shared().unwrap().process("broadcast").env.clone();
+        let arguments = [&["broadcast"], knobs, &["serve"]].concat();
+        let customers = Customers::default();
+        let state = State {
+            db: Database::new(test.pool.clone()),
+            clock: Clock::system(),
+            signer: Signer::load(
+                "broadcast",
+                env["SHEQUN_SIGNING_KEY"].as_ref(),
+                env["SHEQUN_PEER_KEYS"].as_ref(),
+            )
+            .unwrap(),
+            customers: chassis::grpc::channel(&customers.clone().serve().await).unwrap(),
+            knobs: Config::parse_from(arguments).knobs,
+            dev: true,
+        };
+        let _ = testkit::http(); // installs the crypto provider that a process has
+        let channels = Channels::open(&state).unwrap();
+        let mut members: Vec<_> = (0..3).map(|_| MemberId::new()).collect();
+        members.sort();
+        let scene = Self {
+            state,
+            tenant: TenantId::new(),
+            members,
+            customers,
+            test,
+            channels,
+        };
+        scene.verify(scene.tenant, "Asia/Shanghai").await;
+        scene
+    }
+
+    pub(super) async fn verify(&self, tenant: TenantId, zone: &str) {
+        let mut tx = self.state.db.begin(tenant).await.unwrap();
+        store::tenant::verify(&mut *tx, tenant, zone, self.state.clock.now())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// `count` contacts, the members taking turns; each tenth has not agreed to marketing.
+    pub(super) fn audience(&self, count: usize) -> Vec<ContactId> {
+        let contacts: Vec<_> = (0..count).map(|_| ContactId::new()).collect();
+        *self.customers.entries.lock().unwrap() = contacts
+            .iter()
+            .enumerate()
+            .map(|(i, contact)| AudienceEntry {
+                contact_id: contact.to_string(),
+                member_id: self.members[i % self.members.len()].to_string(),
+                marketing: i % 10 != 9,
+            })
+            .collect();
+        contacts
+    }
+
+    pub(super) fn agent(&self, member: MemberId, role: Role) -> Agent {
+        Agent {
+            tenant: self.tenant,
+            member,
+            role,
+        }
+    }
+
+    pub(super) fn operator(&self) -> Agent {
+        self.agent(self.members[0], Role::Operator)
+    }
+
+    pub(super) async fn accept(&self, command: serde_json::Value) -> Result<Broadcast, Error> {
+        let command: AcceptBroadcast = serde_json::from_value(command).unwrap();
+        let key = RequestKey {
+            key: uuid::Uuid::now_v7().to_string(),
+            fingerprint: [0; 32],
+        };
+        ops::accept(&self.state, self.operator(), &key, &command).await
+    }
+
+    /// A mass message over the inbox, resolved.
+    pub(super) async fn start(&self, kind: Kind) -> BroadcastId {
+        let command = command(kind, "inbox");
+        let broadcast = self.accept(command).await.unwrap().broadcast_id;
+        self.resolve().await;
+        broadcast
+    }
+
+    pub(super) async fn resolve(&self) {
+        while ops::resolve(&self.state).await.unwrap() {}
+    }
+
+    pub(super) async fn tasks(&self, broadcast: BroadcastId) -> Vec<Task> {
+        self.progress(broadcast).await.tasks
+    }
+
+    pub(super) async fn confirm(&self, task: &Task, deselect: &[ContactId]) -> Result<Task, Error> {
+        let agent = self.agent(task.member_id, Role::Agent);
+        let deselected = Deselected::try_from(deselect.to_vec()).unwrap();
+        ops::confirm(&self.state, agent, task.task_id, &deselected).await
+    }
+
+    pub(super) async fn confirm_all(&self, broadcast: BroadcastId) {
+        for task in self.tasks(broadcast).await {
+            self.confirm(&task, &[]).await.unwrap();
+        }
+    }
+
+    /// What the dispatcher would publish.
+    pub(super) async fn hints(&self) -> Vec<Hint> {
+        ops::dispatch::queue_up(&self.state).await.unwrap()
+    }
+
+    pub(super) async fn send(&self, hint: Hint) -> Result<Answer, Error> {
+        ops::send(&self.state, &self.channels, hint, &CancellationToken::new()).await
+    }
+
+    /// What the inbox channel does, for a worker that dies before it settles.
+    pub(super) async fn hand_over(&self, mailing: &Mailing, contacts: &[ContactId]) {
+        let messages: Vec<_> = contacts
+            .iter()
+            .map(|&contact| (message::mass(mailing.broadcast, contact), contact))
+            .collect();
+        let mut tx = self.state.db.begin(self.tenant).await.unwrap();
+        let kind = mailing.kind.into();
+        store::inbox::store_mass(
+            &mut *tx,
+            self.tenant,
+            mailing.broadcast,
+            kind,
+            mailing.member,
+            &messages,
+        )
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// Dispatches and sends until nothing is ready.
+    pub(super) async fn send_all(&self) {
+        loop {
+            let hints = self.hints().await;
+            if hints.is_empty() {
+                return;
+            }
+            for hint in hints {
+                assert_eq!(self.send(hint).await.unwrap(), Answer::Forget);
+            }
+        }
+    }
+
+    /// Lets everything come to its end.
+    pub(super) async fn end(&self) {
+        while ops::expire(&self.state).await.unwrap()
+            || ops::close(&self.state).await.unwrap()
+            || ops::finish(&self.state).await.unwrap()
+        {}
+    }
+
+    pub(super) async fn progress(&self, broadcast: BroadcastId) -> Progress {
+        ops::look_up(&self.state, self.tenant, broadcast).await.unwrap()
+    }
+
+    /// From accepted to finished.
+    pub(super) async fn run(&self, kind: Kind) -> Progress {
+        let broadcast = self.start(kind).await;
+        self.confirm_all(broadcast).await;
+        self.send_all().await;
+        self.end().await;
+        self.progress(broadcast).await
+    }
+
+    /// A number that a statement over all tenants returns.
+    pub(super) async fn count(&self, statement: &'static str) -> i64 {
+        sqlx::query_scalar(statement)
+            .fetch_one(&self.test.superuser)
+            .await
+            .unwrap()
+    }
+
+    /// Changes rows as no operation would.
+    pub(super) async fn force(&self, statement: &'static str) {
+        sqlx::query(statement)
+            .execute(&self.test.superuser)
+            .await
+            .unwrap();
+    }
+
+    /// Exactly one receipt per recipient, counted in its chunk, and a cap for exactly those who were handed over.
+    pub(super) async fn check_books(&self) {
+        let unequal = "select count(*) from chunk where ended <> (select count(*) from receipt r
+            where r.broadcast_id = chunk.broadcast_id and r.n = chunk.n)";
+        assert_eq!(self.count(unequal).await, 0, "counters are not the receipts");
+        let uncapped = "select count(*) from receipt r where state = 'delivered'
+            and not exists (select from cap c where c.broadcast_id = r.broadcast_id and c.contact_id = r.contact_id)";
+        assert_eq!(self.count(uncapped).await, 0, "delivered without a cap");
+        let idle = "select count(*) from cap c where not exists (select from receipt r
+            where r.broadcast_id = c.broadcast_id and r.contact_id = c.contact_id and state in ('delivered', 'dead'))";
+        assert_eq!(self.count(idle).await, 0, "caps held for nothing");
+    }
+}
+
+pub(super) fn command(kind: Kind, channel: &str) -> serde_json::Value {
+    serde_json::json!({
+        "kind": kind, "title": "Spring", "text": "The serum is in.", "audience": {"tags_any": ["vip"]},
+        "channel": channel
+    })
+}
+
+/// Plays customers: answers with its entries in pages of 100, and breaks the stream when told to.
+#[derive(Clone, Default)]
+pub(super) struct Customers {
+    pub(super) entries: Arc<Mutex<Vec<AudienceEntry>>>,
+    /// After how many pages each of the next streams breaks.
+    pub(super) breaks: Arc<Mutex<Vec<usize>>>,
+    pub(super) asked: Arc<Mutex<Vec<StreamAudienceRequest>>>,
+}
+
+impl Customers {
+    async fn serve(self) -> url::Url {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tonic::transport::Server::builder().add_service(CustomersServiceServer::new(self));
+        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
+        format!("http://{address}").parse().unwrap()
+    }
+}
+
+#[tonic::async_trait]
+impl CustomersService for Customers {
+    type StreamAudienceStream = BoxStream<'static, Result<StreamAudienceResponse, Status>>;
+
+    async fn get_contact(
+        &self,
+        _: Request<GetContactRequest>,
+    ) -> Result<Response<GetContactResponse>, Status> {
+        Err(Status::not_found("nobody"))
+    }
+
+    async fn stream_audience(
+        &self,
+        request: Request<StreamAudienceRequest>,
+    ) -> Result<Response<Self::StreamAudienceStream>, Status> {
+        let request = request.into_inner();
+        self.asked.lock().unwrap().push(request.clone());
+        let entries: Vec<_> = self
+            .entries
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|entry| request.member_id.is_empty() || entry.member_id == request.member_id)
+            .filter(|entry| entry.contact_id > request.cursor)
+            .cloned()
+            .collect();
+        let page = |entries: &[AudienceEntry]| StreamAudienceResponse {
+            cursor: entries
+                .last()
+                .map(|entry| entry.contact_id.clone())
+                .unwrap_or_default(),
+            entries: entries.to_vec(),
+        };
+        let mut pages: Vec<_> = entries.chunks(100).map(|entries| Ok(page(entries))).collect();
+        if let Some(after) = self.breaks.lock().unwrap().pop() {
+            pages.truncate(after);
+            pages.push(Err(Status::unavailable("cut")));
+        }
+        Ok(Response::new(Box::pin(futures::stream::iter(pages))))
+    }
+}

@@ -1,0 +1,84 @@
+//! What happens without anybody asking: each loop runs one operation whenever its time has come.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::State;
+use crate::error::Error;
+use crate::ops;
+use crate::queue::Queue;
+
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+pub(crate) async fn resolve(state: State, stopping: CancellationToken) -> anyhow::Result<()> {
+    while !stopping.is_cancelled() {
+        pause(
+            "resolve",
+            ops::resolve(&state).await,
+            state.knobs.tick(),
+            &stopping,
+        )
+        .await;
+    }
+    Ok(())
+}
+
+pub(crate) async fn dispatch(state: State, queue: Queue, stopping: CancellationToken) -> anyhow::Result<()> {
+    while !stopping.is_cancelled() {
+        pause(
+            "dispatch",
+            ops::dispatch(&state, &queue).await,
+            state.knobs.tick(),
+            &stopping,
+        )
+        .await;
+    }
+    Ok(())
+}
+
+pub(crate) async fn reconcile(state: State, queue: Queue, stopping: CancellationToken) -> anyhow::Result<()> {
+    let period = Duration::from_secs(state.knobs.reconcile_secs);
+    while !stopping.is_cancelled() {
+        let reconciled = ops::reconcile(&state, &queue).await.map(|()| false);
+        pause("reconcile", reconciled, period, &stopping).await;
+    }
+    Ok(())
+}
+
+/// Whatever brings mass messages to their end: expiry, withdrawal, finish.
+pub(crate) async fn end(state: State, stopping: CancellationToken) -> anyhow::Result<()> {
+    while !stopping.is_cancelled() {
+        pause("end", end_some(&state).await, state.knobs.tick(), &stopping).await;
+    }
+    Ok(())
+}
+
+async fn end_some(state: &State) -> Result<bool, Error> {
+    let expired = ops::expire(state).await?;
+    let closed = ops::close(state).await?;
+    let finished = ops::finish(state).await?;
+    Ok(expired || closed || finished)
+}
+
+/// Waits `period`, or not at all while there is something to do. A failure is logged and tried again: the loops outlive
+/// whatever they depend on.
+async fn pause(
+    name: &'static str,
+    has_worked: Result<bool, Error>,
+    period: Duration,
+    stopping: &CancellationToken,
+) {
+    let pause = match has_worked {
+        Ok(true) => return,
+        Ok(false) => period,
+        Err(error) => {
+            tracing::warn!(error = error.chain(), name, "loop tries again");
+            AFTER_FAILURE
+        }
+    };
+    tokio::select! {
+        () = stopping.cancelled() => {}
+        () = tokio::time::sleep(pause) => {}
+    }
+}
