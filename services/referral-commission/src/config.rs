@@ -1,0 +1,33 @@
+//! What may vary between two processes of referral-commission.
+
+/// Commission: plans, order events, the ledger, statements.
+#[derive(Debug, clap::Parser)]
+#[command(name = "referral-commission", version)]
+pub struct Config {
+    #[command(flatten)]
+    pub settings: chassis::Settings,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Serve the API, gRPC and events, and mature commissions, until SIGTERM
+    Serve(Serve),
+    /// Bring the schema up to date, as its owner
+    Migrate,
+    /// Look at the events that could not be handled, or hand them back
+    #[command(subcommand)]
+    DeadLetters(outbox::dead_letters::Command),
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// Seconds between two looks for commissions whose hold has ended
+    #[arg(long, env = "SHEQUN_REFERRAL_MATURITY_POLL_SECS", default_value_t = 1, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub maturity_poll_secs: u64,
+}
