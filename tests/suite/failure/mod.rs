@@ -1,0 +1,5 @@
+//! What a fault may cost: time, and nothing else. Each test breaks a set of its own.
+
+mod delivery;
+mod infra;
+mod worker;

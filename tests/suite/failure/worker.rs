@@ -1,0 +1,71 @@
+//! Broadcast workers killed at every step of a chunk: each recipient has one outcome, one message.
+
+use std::collections::HashSet;
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+use testkit::Set;
+
+use crate::scene::Scene;
+
+const CONTACTS: usize = 60;
+
+/// Kills the only running worker at `point`, starts it again, and reads every inbox.
+async fn survives(name: &str, point: &str) -> anyhow::Result<()> {
+    let mut set = Set::start_with(name, &[("SHEQUN_LEASE_SECS", "3".to_owned())]).await?;
+    let scene = Scene::set(set.stack(), 2).await?;
+    let contacts = scene.scan_many(CONTACTS).await?;
+    set.terminate("broadcast-worker-2").await?;
+    set.terminate("broadcast-worker-1").await?;
+    set.run("broadcast-worker-1", Some(&format!("{point}=1*return")))
+        .await?;
+    let broadcast = scene.broadcast(&scene.operator, "enterprise", json!({})).await?;
+    scene.confirm_all(&broadcast, 2).await?;
+    let status = set.died("broadcast-worker-1").await?;
+    ensure!(!status.success(), "the worker ended without an abort: {status}");
+    set.run("broadcast-worker-1", None).await?;
+    let outcome = scene.finished(&broadcast).await?;
+    ensure!(outcome["outcomes"]["delivered"] == CONTACTS, "{outcome}");
+    for contact in &contacts {
+        let inbox = scene.inbox(contact).await?;
+        let messages: Vec<&Value> = inbox
+            .iter()
+            .filter(|message| message["kind"] == "enterprise")
+            .collect();
+        let ids: HashSet<String> = messages
+            .iter()
+            .map(|message| message["message_id"].to_string())
+            .collect();
+        ensure!(
+            messages.len() == 1 && ids.len() == 1,
+            "{}: {messages:?}",
+            contact.external_id
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_before_it_took_the_caps() -> anyhow::Result<()> {
+    survives("t1-before", "broadcast-before-t1").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_with_the_caps_taken() -> anyhow::Result<()> {
+    survives("t1-after", "broadcast-after-t1").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_with_messages_sent_and_no_receipt() -> anyhow::Result<()> {
+    survives("sent", "broadcast-after-send").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_with_receipts_written() -> anyhow::Result<()> {
+    survives("t2-after", "broadcast-after-t2").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_before_the_acknowledgement() -> anyhow::Result<()> {
+    survives("ack-before", "broadcast-before-ack").await
+}

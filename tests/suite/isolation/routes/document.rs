@@ -1,0 +1,210 @@
+//! A service's OpenAPI document as a list of operations to try.
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::isolation::thing::Thing;
+
+/// One operation of the public API.
+pub(super) struct Operation {
+    pub(super) id: String,
+    pub(super) method: reqwest::Method,
+    path: String,
+    pub(super) is_private: bool,
+    /// Whether it wants an idempotency key.
+    pub(super) is_keyed: bool,
+    /// Path and query parameters that are ids: `{series_id}`, `?series_id`.
+    pub(super) ids: Vec<String>,
+    pub(super) body: Option<Body>,
+}
+
+/// What is sent, as the document's example has it.
+pub(super) struct Body {
+    pub(super) media_type: String,
+    pub(super) example: Option<Value>,
+    /// Pointers to ids that the schema has and the example does not show.
+    pub(super) hidden_ids: Vec<String>,
+}
+
+/// A request whose slots are filled.
+#[derive(Clone, Debug)]
+pub(super) struct Filled {
+    pub(super) path: String,
+    pub(super) body: Option<Value>,
+}
+
+/// A slot of a request and what stands in it.
+pub(super) type Slot = (&'static str, Thing, Value);
+
+impl Operation {
+    /// Every operation, in the order of the document.
+    pub(super) fn all(document: &Value) -> anyhow::Result<Vec<Self>> {
+        let paths = document["paths"]
+            .as_object()
+            .context("an OpenAPI document has paths")?;
+        let mut operations = Vec::new();
+        for (path, item) in paths {
+            for (method, operation) in item.as_object().context("a path has methods")? {
+                let id = operation["operationId"].as_str();
+                let id = id.with_context(|| format!("{method} {path} has no operation id"))?;
+                operations.push(Self::read(document, id, method, path, operation)?);
+            }
+        }
+        Ok(operations)
+    }
+
+    fn read(document: &Value, id: &str, method: &str, path: &str, operation: &Value) -> anyhow::Result<Self> {
+        let parameters = operation["parameters"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let is_id = |parameter: &&Value| resolve(document, &parameter["schema"])["format"] == "uuid";
+        let in_path = parameters
+            .iter()
+            .filter(|parameter| parameter["in"] == "path")
+            .map(|it| format!("{{{}}}", name(it)));
+        let in_query = parameters
+            .iter()
+            .filter(|parameter| parameter["in"] == "query")
+            .filter(is_id)
+            .map(|it| format!("?{}", name(it)));
+        Ok(Self {
+            id: id.to_owned(),
+            method: method.to_uppercase().parse()?,
+            path: path.to_owned(),
+            is_private: operation["security"]
+                .as_array()
+                .is_some_and(|schemes| !schemes.is_empty()),
+            is_keyed: parameters
+                .iter()
+                .any(|it| it["in"] == "header" && name(it).eq_ignore_ascii_case("idempotency-key")),
+            ids: in_path.chain(in_query).collect(),
+            body: Body::read(document, &operation["requestBody"]["content"]),
+        })
+    }
+
+    /// The request with these things in its slots.
+    pub(super) fn fill(&self, slots: &[Slot]) -> anyhow::Result<Filled> {
+        let mut filled = Filled {
+            path: self.path.clone(),
+            body: self.body.as_ref().and_then(|body| body.example.clone()),
+        };
+        for (slot, thing, value) in slots {
+            let text = value.as_str().unwrap_or_default();
+            if slot.is_empty() {
+                continue;
+            }
+            if slot.starts_with('{') {
+                filled.path = filled.path.replace(slot, text);
+            } else if let Some(name) = slot.strip_prefix('?') {
+                let joint = if filled.path.contains('?') { '&' } else { '?' };
+                filled.path = format!("{}{joint}{name}={text}", filled.path);
+            } else {
+                let body = filled
+                    .body
+                    .as_mut()
+                    .with_context(|| format!("{}: no body for {slot}", self.id))?;
+                put(body, slot, *thing, value)
+                    .with_context(|| format!("{}: the example has no {slot}", self.id))?;
+            }
+        }
+        Ok(filled)
+    }
+}
+
+impl Body {
+    fn read(document: &Value, content: &Value) -> Option<Self> {
+        let (media_type, media) = content.as_object()?.iter().next()?;
+        let schema = resolve(document, &media["schema"]);
+        let example = [&media["example"], &schema["example"], &schema["examples"][0]];
+        let example = example.into_iter().find(|example| !example.is_null()).cloned();
+        let mut hidden_ids = Vec::new();
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let property = resolve(document, property);
+            let is_id = |schema: &Value| resolve(document, schema)["format"] == "uuid";
+            let nullable = property["oneOf"].as_array().into_iter().flatten().any(is_id);
+            let pointer = match (is_id(property) || nullable, is_id(&property["items"])) {
+                (true, _) => format!("/{name}"),
+                (_, true) => format!("/{name}/0"),
+                _ => continue,
+            };
+            if example
+                .as_ref()
+                .is_some_and(|example| example.pointer(&pointer).is_none())
+            {
+                hidden_ids.push(pointer);
+            }
+        }
+        Some(Self {
+            media_type: media_type.clone(),
+            example,
+            hidden_ids,
+        })
+    }
+}
+
+fn name(parameter: &Value) -> &str {
+    parameter["name"].as_str().unwrap_or_default()
+}
+
+/// Follows a reference within the document.
+fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"]
+        .as_str()
+        .and_then(|reference| reference.strip_prefix('#'))
+    {
+        Some(pointer) => document.pointer(pointer).unwrap_or(schema),
+        None => schema,
+    }
+}
+
+fn put(body: &mut Value, pointer: &str, thing: Thing, value: &Value) -> Option<()> {
+    if thing == Thing::Absent {
+        let (parent, field) = pointer.rsplit_once('/')?;
+        return body.pointer_mut(parent)?.as_object_mut()?.remove(field).map(drop);
+    }
+    // What the example leaves out is put in: a field, or the first element of a list.
+    let (parent, place) = pointer.rsplit_once('/')?;
+    match body.pointer_mut(parent)? {
+        Value::Object(fields) => drop(fields.insert(place.to_owned(), value.clone())),
+        Value::Array(items) if items.is_empty() => items.push(value.clone()),
+        Value::Array(items) => *items.get_mut(place.parse::<usize>().ok()?)? = value.clone(),
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Pointers to everything in a body that looks like an id.
+pub(super) fn ids(body: &Value) -> Vec<String> {
+    walk(body, &|value| {
+        value
+            .as_str()
+            .is_some_and(|text| uuid::Uuid::try_parse(text).is_ok())
+    })
+}
+
+/// Pointers to every object of a body, the body itself first.
+pub(super) fn objects(body: &Value) -> Vec<String> {
+    walk(body, &Value::is_object)
+}
+
+fn walk(value: &Value, wanted: &dyn Fn(&Value) -> bool) -> Vec<String> {
+    let mut found: Vec<String> = wanted(value).then(String::new).into_iter().collect();
+    let children: Vec<(String, &Value)> = match value {
+        Value::Object(fields) => fields.iter().map(|(name, child)| (name.clone(), child)).collect(),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(n, child)| (n.to_string(), child))
+            .collect(),
+        _ => Vec::new(),
+    };
+    for (name, child) in children {
+        found.extend(
+            walk(child, wanted)
+                .into_iter()
+                .map(|rest| format!("/{name}{rest}")),
+        );
+    }
+    found
+}

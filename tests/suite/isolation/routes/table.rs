@@ -1,0 +1,186 @@
+//! Who may ask each operation, and what stands in its slots: `{name}` in the path, `?name` in the query, a JSON
+//! pointer in the body, nothing for what has to be there before. Everything else of a request comes from the example
+//! in the service's document.
+
+use crate::isolation::thing::Thing::{self, *};
+use crate::isolation::world::By::{self, Admin, Agent, Anybody, Auditor, Operator, RejectedOwner, Reviewer};
+
+/// One way to ask an operation with success.
+pub(super) struct Route {
+    pub(super) operation: &'static str,
+    /// The least who may.
+    pub(super) by: By,
+    pub(super) slots: &'static [(&'static str, Thing)],
+}
+
+const fn route(operation: &'static str, by: By, slots: &'static [(&'static str, Thing)]) -> Route {
+    Route { operation, by, slots }
+}
+
+/// By service.
+pub(super) const ROUTES: &[(&str, &[Route])] = &[
+    ("identity", IDENTITY),
+    ("customers", CUSTOMERS),
+    ("groups", GROUPS),
+    ("broadcast", BROADCAST),
+    ("referral", REFERRAL),
+];
+
+/// POSTs that need no idempotency key, each with the reason.
+pub(super) const KEYLESS: &[(&str, &str)] = &[
+    ("log_in", "makes nothing but tokens"),
+    ("log_in_reviewer", "makes nothing but tokens"),
+    ("refresh", "the refresh token itself is good once"),
+    ("log_out", "an ended session stays ended"),
+    ("leave", "who left stays gone"),
+    ("scan", "the same person and code give the same contact"),
+    ("cancel_broadcast", "a cancelled message stays cancelled"),
+    ("confirm_task", "a confirmed task stays confirmed"),
+    ("read_message", "the first time counts"),
+    ("take_in_order_event", "the event's own id is the key"),
+];
+
+const IDENTITY: &[Route] = &[
+    route("register", Anybody, &[("/slug", Slug)]),
+    route(
+        "log_in",
+        Anybody,
+        &[
+            ("/tenant", OwnSlug),
+            ("/email", OwnerEmail),
+            ("/password", Password),
+        ],
+    ),
+    route("refresh", Anybody, &[("/refresh_token", RefreshToken)]),
+    route("log_out", Anybody, &[("/refresh_token", RefreshToken)]),
+    route(
+        "log_in_reviewer",
+        Anybody,
+        &[("/email", ReviewerEmail), ("/password", ReviewerPassword)],
+    ),
+    route("jwks", Anybody, &[]),
+    route("list_tenants", Reviewer, &[]),
+    route("review", Reviewer, &[("{tenant_id}", PendingTenant)]),
+    route("get_tenant", Auditor, &[]),
+    route("resubmit", RejectedOwner, &[]),
+    route("join", Admin, &[("/email", Email)]),
+    route("list_members", Auditor, &[]),
+    route("get_member", Auditor, &[("{member_id}", Member)]),
+    route("leave", Admin, &[("{member_id}", SpareMember)]),
+];
+
+const CUSTOMERS: &[Route] = &[
+    route(
+        "issue_code",
+        Operator,
+        &[
+            ("/members/0/member_id", Member),
+            ("/members/1/member_id", SpareMember),
+        ],
+    ),
+    route("list_codes", Auditor, &[]),
+    route("get_code", Auditor, &[("{code_id}", Code)]),
+    route("draw_code", Auditor, &[("{code_id}", Code)]),
+    route(
+        "scan",
+        Anybody,
+        &[("/code", CodeToken), ("/external_id", ExternalId)],
+    ),
+    route("list_contacts", Auditor, &[("?member_id", Follower)]),
+    route(
+        "list_contacts",
+        Auditor,
+        &[("?member_id", Follower), ("?external_id", ExternalId)],
+    ),
+    route("get_contact", Auditor, &[("{contact_id}", Contact)]),
+    route("get_contact", Agent, &[("{contact_id}", Contact)]),
+    route("tag_contact", Agent, &[("{contact_id}", Contact)]),
+    route(
+        "remark",
+        Agent,
+        &[("{contact_id}", Contact), ("{member_id}", Follower)],
+    ),
+    route("import_contacts", Operator, &[]),
+    route("get_import", Auditor, &[("{import_id}", Import)]),
+    route("list_rejections", Auditor, &[("{import_id}", Import)]),
+    route("get_me", By::Contact, &[]),
+    route("change_consent", By::Contact, &[]),
+];
+
+const GROUPS: &[Route] = &[
+    route("open_series", Operator, &[]),
+    route("list_series", Auditor, &[]),
+    route("get_series", Auditor, &[("{series_id}", Series)]),
+    route(
+        "join_series",
+        Operator,
+        &[("{series_id}", Series), ("/contact_id", Contact)],
+    ),
+    route(
+        "join_series",
+        By::Contact,
+        &[("{series_id}", Series), ("/contact_id", Absent)],
+    ),
+    route("open_group", Operator, &[]),
+    route("list_groups", Auditor, &[("?series_id", Series)]),
+    route("get_group", Auditor, &[("{group_id}", Group)]),
+    route("list_contacts", Auditor, &[("{group_id}", Seat)]),
+    route(
+        "join_group",
+        Operator,
+        &[("{group_id}", Group), ("/contact_id", Contact)],
+    ),
+    route(
+        "join_group",
+        By::Contact,
+        &[("{group_id}", Group), ("/contact_id", Absent)],
+    ),
+    route(
+        "leave_group",
+        Operator,
+        &[("{group_id}", Seat), ("/contact_id", Contact)],
+    ),
+    route(
+        "leave_group",
+        By::Contact,
+        &[("{group_id}", Seat), ("/contact_id", Absent)],
+    ),
+    route("list_own_groups", By::Contact, &[]),
+];
+
+const BROADCAST: &[Route] = &[
+    route("start_broadcast", Agent, &[("/kind", Is("member"))]),
+    route("start_broadcast", Operator, &[("/kind", Is("enterprise"))]),
+    route("list_broadcasts", Auditor, &[]),
+    route("get_broadcast", Auditor, &[("{broadcast_id}", Broadcast)]),
+    route("cancel_broadcast", Operator, &[("{broadcast_id}", Broadcast)]),
+    route("cancel_broadcast", Agent, &[("{broadcast_id}", OwnBroadcast)]),
+    route("list_receipts", Auditor, &[("{broadcast_id}", Broadcast)]),
+    route("list_tasks", Agent, &[]),
+    route("list_recipients", Agent, &[("{task_id}", Task)]),
+    route(
+        "confirm_task",
+        Agent,
+        &[("{task_id}", Task), ("/deselect/0", Contact)],
+    ),
+    route("list_messages", By::Contact, &[]),
+    route("read_message", By::Contact, &[("{message_id}", Message)]),
+    route("set_webhook", Admin, &[]),
+    route("get_webhook", Auditor, &[("", Webhook)]),
+];
+
+const REFERRAL: &[Route] = &[
+    route("publish_plan", Admin, &[]),
+    route("adopt_yunji_demo", Admin, &[]),
+    route("list_plans", Auditor, &[]),
+    route(
+        "take_in_order_event",
+        Operator,
+        &[("", Plan), ("/id", EventId), ("/order", NewOrder)],
+    ),
+    route("get_order", Auditor, &[("{order}", Order)]),
+    route("list_accruals", Auditor, &[("?person", ExternalId)]),
+    route("get_statement", Auditor, &[("{person}", ExternalId)]),
+    route("get_trial_balance", Auditor, &[]),
+    route("list_parked", Auditor, &[]),
+];

@@ -1,0 +1,264 @@
+//! What the examples of the API speak of, made through the API: one entry per kind of thing.
+
+use anyhow::{Context as _, ensure};
+use client::register;
+use serde_json::{Value, json};
+use testkit::eventually;
+use uuid::Uuid;
+
+use super::world::{World, fresh};
+use crate::scene::text;
+
+/// What stands in a slot of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thing {
+    // Things of a tenant, known by an id.
+    Member,
+    SpareMember,
+    Code,
+    Contact,
+    Follower,
+    Import,
+    Series,
+    Group,
+    /// A group in which the contact has a seat.
+    Seat,
+    Broadcast,
+    /// One the agent started.
+    OwnBroadcast,
+    Task,
+    Message,
+    Order,
+    // Things the tenant itself names.
+    ExternalId,
+    /// Somebody with a commission.
+    Earner,
+    // Capabilities: who has them may use them.
+    CodeToken,
+    RefreshToken,
+    // What the tenant has to have before.
+    Plan,
+    Webhook,
+    // Of the platform.
+    PendingTenant,
+    // Values.
+    Slug,
+    OwnSlug,
+    Email,
+    OwnerEmail,
+    Password,
+    ReviewerEmail,
+    ReviewerPassword,
+    EventId,
+    NewOrder,
+    Is(&'static str),
+    /// Leaves the field out.
+    Absent,
+}
+
+/// Whose a thing is, which decides what is tried with it.
+#[expect(clippy::enum_variant_names, reason = "owned by whom is the whole question")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owned {
+    /// The tenant's: another tenant's must look like one that does not exist.
+    ByTenant,
+    /// One person's: a colleague's too.
+    ByPerson,
+    /// A name of the tenant's own choice: any is fine, and shows nothing of others.
+    ByName,
+    /// Nothing to tell apart.
+    ByNobody,
+}
+
+impl Thing {
+    pub(crate) fn owned(self) -> Owned {
+        use Thing::{
+            Broadcast, Code, Contact, Earner, ExternalId, Follower, Group, Import, Member, Message, Order,
+            OwnBroadcast, Seat, Series, SpareMember, Task,
+        };
+        match self {
+            Member | SpareMember | Code | Contact | Follower | Import | Series | Group | Seat | Broadcast
+            | OwnBroadcast | Order => Owned::ByTenant,
+            Task | Message => Owned::ByPerson,
+            ExternalId | Earner => Owned::ByName,
+            _ => Owned::ByNobody,
+        }
+    }
+
+    /// One that does not exist.
+    pub(crate) fn unknown(self) -> Value {
+        match self {
+            Self::Order | Self::ExternalId | Self::Earner => json!(fresh("unknown")),
+            _ => json!(Uuid::now_v7()),
+        }
+    }
+
+    /// One of the tenant's.
+    pub(crate) async fn make(self, world: &World) -> anyhow::Result<Value> {
+        let (scene, contact) = (&world.scene, world.contact());
+        let made = match self {
+            Self::Member => world.agent()?.member_id.clone(),
+            Self::SpareMember => world.brand().hire("林 小雨", "小雨", "agent").await?.member_id,
+            Self::Code => code(world).await?,
+            Self::CodeToken => scene.code.clone(),
+            Self::Contact => contact.id.clone(),
+            Self::ExternalId => contact.external_id.clone(),
+            Self::Follower => contact.member_id.clone(),
+            Self::Import => import(world).await?,
+            Self::Series => scene.series(500).await?,
+            Self::Group => group(world).await?,
+            Self::Seat => seat(world).await?,
+            Self::Broadcast => scene.broadcast(&scene.operator, "enterprise", json!({})).await?,
+            Self::OwnBroadcast => scene.broadcast(world.agent()?, "member", json!({})).await?,
+            Self::Task => task(world).await?,
+            Self::Message => message(world).await?,
+            Self::Order => order(world).await?,
+            Self::Earner => earner(world).await?,
+            Self::Plan => plan(world).await?,
+            Self::Webhook => webhook(world).await?,
+            Self::RefreshToken => refresh_token(world).await?,
+            Self::PendingTenant => {
+                register(world.api(), &fresh("brand"), "待审 Cosmetics")
+                    .await?
+                    .tenant_id
+            }
+            Self::Slug => fresh("brand"),
+            Self::OwnSlug => world.brand().slug.clone(),
+            Self::Email => format!("{}@shequn.example", fresh("new")),
+            Self::OwnerEmail => world.brand().owner.email.clone(),
+            Self::Password => client::PASSWORD.to_owned(),
+            Self::ReviewerEmail => world.reviewer.email.clone(),
+            Self::ReviewerPassword => world.reviewer.password.clone(),
+            Self::EventId => fresh("evt"),
+            Self::NewOrder => fresh("YJ"),
+            Self::Is(value) => value.to_owned(),
+            Self::Absent => return Ok(Value::Null),
+        };
+        Ok(Value::String(made))
+    }
+}
+
+async fn operator_posts(world: &World, service: &str, path: &str, body: Value) -> anyhow::Result<Value> {
+    let ask = || {
+        world
+            .api()
+            .post(service, path)
+            .token(&world.scene.operator.token)
+            .json(&body)
+            .ok()
+    };
+    // News from another service may still be on its way.
+    eventually(async || ask().await).await
+}
+
+async fn code(world: &World) -> anyhow::Result<String> {
+    let members = json!([{"member_id": world.agent()?.member_id, "weight": 1}]);
+    let made = operator_posts(
+        world,
+        "customers",
+        "/v1/codes",
+        json!({"name": "counter", "members": members}),
+    )
+    .await?;
+    text(&made, "code_id")
+}
+
+async fn import(world: &World) -> anyhow::Result<String> {
+    let file = "external_id,name\nimported-1,王芳\n,nobody\n";
+    let ask = world
+        .api()
+        .post("customers", "/v1/imports")
+        .token(&world.scene.operator.token);
+    text(&ask.body("text/csv", file).ok().await?, "import_id")
+}
+
+async fn group(world: &World) -> anyhow::Result<String> {
+    let body =
+        json!({"kind": "external", "name": "counter", "theme": "skin care", "benefit": "samples first"});
+    text(
+        &operator_posts(world, "groups", "/v1/groups", body).await?,
+        "group_id",
+    )
+}
+
+async fn seat(world: &World) -> anyhow::Result<String> {
+    let group = group(world).await?;
+    let body = json!({"contact_id": world.contact().id});
+    operator_posts(world, "groups", &format!("/v1/groups/{group}/join"), body).await?;
+    Ok(group)
+}
+
+async fn task(world: &World) -> anyhow::Result<String> {
+    let agent = world.agent()?;
+    let broadcast = world.scene.broadcast(agent, "member", json!({})).await?;
+    eventually(async || {
+        let tasks = world
+            .api()
+            .get("broadcast", "/v1/tasks?limit=500")
+            .token(&agent.token)
+            .ok()
+            .await?;
+        let tasks = tasks["items"].as_array().context("items")?;
+        let task = tasks.iter().find(|task| task["broadcast_id"] == *broadcast);
+        text(task.context("no task yet")?, "task_id")
+    })
+    .await
+}
+
+async fn message(world: &World) -> anyhow::Result<String> {
+    eventually(async || {
+        let inbox = world.scene.inbox(world.contact()).await?;
+        text(inbox.first().context("no message yet")?, "message_id")
+    })
+    .await
+}
+
+async fn webhook(world: &World) -> anyhow::Result<String> {
+    let owner = &world.brand().owner.token;
+    let body = json!({"url": "https://crm.example.com/shequn"});
+    let ask = world
+        .api()
+        .put("broadcast", "/v1/webhook")
+        .token(owner)
+        .json(&body);
+    text(&ask.ok().await?, "url")
+}
+
+async fn plan(world: &World) -> anyhow::Result<String> {
+    let owner = &world.brand().owner.token;
+    let ask = world
+        .api()
+        .post("referral", "/v1/plans/yunji-demo")
+        .token(owner)
+        .json(&json!({}));
+    ask.ok().await.map(|plan| plan["name"].to_string())
+}
+
+async fn order(world: &World) -> anyhow::Result<String> {
+    plan(world).await?;
+    let order = fresh("YJ");
+    let paid = json!({
+        "id": fresh("evt"), "type": "order.paid", "occurred_at": "2026-03-01T10:00:00+08:00", "order": order,
+        "buyer": world.contact().external_id, "referrer": friend(world),
+        "lines": [{"line": 1, "sku": "PKG398", "qty": 1, "unit_price": 39800}],
+    });
+    operator_posts(world, "referral", "/v1/order-events", paid).await?;
+    Ok(order)
+}
+
+async fn earner(world: &World) -> anyhow::Result<String> {
+    order(world).await?;
+    Ok(friend(world))
+}
+
+fn friend(world: &World) -> String {
+    format!("{}-friend", world.contact().external_id)
+}
+
+async fn refresh_token(world: &World) -> anyhow::Result<String> {
+    let brand = world.brand();
+    let body = json!({"tenant": brand.slug, "email": brand.owner.email, "password": client::PASSWORD});
+    let answer = world.api().post("identity", "/v1/login").json(&body).ok().await?;
+    ensure!(answer["token_type"] == "Bearer", "{answer}");
+    text(&answer, "refresh_token")
+}

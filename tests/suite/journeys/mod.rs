@@ -1,0 +1,7 @@
+//! Stories that run through several services, on the set all tests share.
+
+mod befriend;
+mod broadcast;
+mod commission;
+mod groups;
+mod trace;

@@ -1,0 +1,9 @@
+//! The suite over the whole set: real processes on the local stack.
+
+mod containers;
+mod contracts;
+mod failure;
+mod isolation;
+mod journeys;
+mod scene;
+mod workspace;

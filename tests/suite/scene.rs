@@ -1,0 +1,231 @@
+//! What most stories begin with: a verified brand, an agent, a live code, contacts who scan it.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use client::{Api, Brand, Login};
+use serde_json::{Value, json};
+use testkit::{Stack, eventually, eventually_within};
+
+/// What a killed listener held comes again after the consumer's ack wait (10 s); a pull that died with
+/// it can take the next delivery along.
+const REDELIVERED: Duration = Duration::from_secs(60);
+pub(crate) const WELCOME: &str = "ようこそ！ 欢迎你～";
+
+/// A brand ready to befriend contacts.
+pub(crate) struct Scene {
+    pub(crate) api: Api,
+    pub(crate) brand: Brand,
+    pub(crate) operator: Login,
+    pub(crate) agents: Vec<Login>,
+    pub(crate) code: String,
+}
+
+/// Someone who scanned the code.
+#[derive(Debug, Clone)]
+pub(crate) struct Contact {
+    pub(crate) id: String,
+    pub(crate) external_id: String,
+    pub(crate) token: String,
+    pub(crate) member_id: String,
+    pub(crate) first: bool,
+}
+
+impl Scene {
+    pub(crate) async fn set(stack: &Stack, agents: usize) -> anyhow::Result<Self> {
+        let brand = Brand::verified(stack).await?;
+        let staff = brand.staff(agents).await?;
+        let members: Vec<Value> = staff
+            .agents
+            .iter()
+            .map(|agent| json!({"member_id": agent.member_id, "weight": 1}))
+            .collect();
+        let body =
+            json!({"name": "parcel sticker", "members": members, "welcome": WELCOME, "tags": ["sticker"]});
+        // The news of the verification and of the members is on its way to customers.
+        let code = eventually(async || {
+            brand
+                .api
+                .post("customers", "/v1/codes")
+                .token(&staff.operator.token)
+                .json(&body)
+                .ok()
+                .await
+        })
+        .await?;
+        let code = text(&code, "token")?;
+        Ok(Self {
+            api: brand.api.clone(),
+            brand,
+            operator: staff.operator,
+            agents: staff.agents,
+            code,
+        })
+    }
+
+    pub(crate) async fn scan(&self, external_id: &str) -> anyhow::Result<Contact> {
+        let body = json!({"code": self.code, "external_id": external_id});
+        let answer = self
+            .api
+            .post("customers", "/v1/scans")
+            .key("")
+            .json(&body)
+            .ok()
+            .await?;
+        Ok(Contact {
+            id: text(&answer, "contact_id")?,
+            external_id: external_id.to_owned(),
+            token: text(&answer, "contact_token")?,
+            member_id: text(&answer["member"], "member_id")?,
+            first: answer["first"].as_bool().context("first")?,
+        })
+    }
+
+    pub(crate) async fn scan_many(&self, count: usize) -> anyhow::Result<Vec<Contact>> {
+        let mut contacts = Vec::with_capacity(count);
+        for n in 0..count {
+            contacts.push(self.scan(&format!("wx-{n}")).await?);
+        }
+        Ok(contacts)
+    }
+
+    /// The kinds of messages in a contact's inbox.
+    pub(crate) async fn inbox(&self, contact: &Contact) -> anyhow::Result<Vec<Value>> {
+        let inbox = self
+            .api
+            .get("broadcast", "/v1/inbox?limit=100")
+            .token(&contact.token)
+            .ok()
+            .await?;
+        Ok(inbox["items"].as_array().context("items")?.clone())
+    }
+
+    /// Waits until every contact has its welcome, and checks that none has two.
+    pub(crate) async fn all_welcomed_once(&self, contacts: &[Contact]) -> anyhow::Result<()> {
+        for contact in contacts {
+            let welcomes = eventually_within(REDELIVERED, async || {
+                let inbox = self.inbox(contact).await?;
+                let count = inbox
+                    .iter()
+                    .filter(|message| message["kind"] == "welcome")
+                    .count();
+                ensure!(count > 0, "{} waits for the welcome", contact.external_id);
+                anyhow::Ok(count)
+            })
+            .await?;
+            ensure!(
+                welcomes == 1,
+                "{} was welcomed {welcomes} times",
+                contact.external_id
+            );
+        }
+        Ok(())
+    }
+
+    /// Opens a series of groups that greets newcomers.
+    pub(crate) async fn series(&self, capacity: u32) -> anyhow::Result<String> {
+        let body = json!({
+            "name": "花咲 VIP", "theme": "skin care", "benefit": "samples before the launch",
+            "greeting": "Welcome to the group", "capacity": capacity,
+        });
+        let answer = eventually(async || {
+            self.api
+                .post("groups", "/v1/series")
+                .token(&self.operator.token)
+                .json(&body)
+                .ok()
+                .await
+        })
+        .await?;
+        text(&answer, "series_id")
+    }
+
+    pub(crate) async fn join(&self, series: &str, contact: &Contact) -> anyhow::Result<Value> {
+        let path = format!("/v1/series/{series}/join");
+        self.api
+            .post("groups", &path)
+            .token(&contact.token)
+            .json(&json!({}))
+            .ok()
+            .await
+    }
+
+    /// Posts a mass message to everybody the code tagged.
+    pub(crate) async fn broadcast(&self, sender: &Login, kind: &str, extra: Value) -> anyhow::Result<String> {
+        let mut body = json!({
+            "kind": kind, "title": "Spring", "text": "The spring colours are here",
+            "audience": {"tags_any": ["sticker"]}, "channel": "inbox",
+        });
+        if let (Value::Object(body), Value::Object(extra)) = (&mut body, extra) {
+            body.extend(extra);
+        }
+        let answer = eventually(async || {
+            self.api
+                .post("broadcast", "/v1/broadcasts")
+                .token(&sender.token)
+                .json(&body)
+                .ok()
+                .await
+        })
+        .await?;
+        text(&answer, "broadcast_id")
+    }
+
+    pub(crate) async fn progress(&self, broadcast: &str) -> anyhow::Result<Value> {
+        let path = format!("/v1/broadcasts/{broadcast}");
+        self.api
+            .get("broadcast", &path)
+            .token(&self.operator.token)
+            .ok()
+            .await
+    }
+
+    /// Every sending member confirms her share, once the audience is resolved.
+    pub(crate) async fn confirm_all(&self, broadcast: &str, senders: usize) -> anyhow::Result<()> {
+        let tasks = eventually(async || {
+            let progress = self.progress(broadcast).await?;
+            let tasks = progress["tasks"].as_array().cloned().unwrap_or_default();
+            ensure!(tasks.len() == senders, "{} tasks in {progress}", tasks.len());
+            anyhow::Ok(tasks)
+        })
+        .await?;
+        for task in tasks {
+            let member = text(&task, "member_id")?;
+            let agent = self
+                .agents
+                .iter()
+                .find(|agent| agent.member_id == member)
+                .context("a task is an agent's")?;
+            let path = format!("/v1/tasks/{}/confirm", text(&task, "task_id")?);
+            self.api
+                .post("broadcast", &path)
+                .token(&agent.token)
+                .json(&json!({}))
+                .ok()
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the mass message is finished; its outcomes, which must sum to the audience.
+    pub(crate) async fn finished(&self, broadcast: &str) -> anyhow::Result<Value> {
+        let progress = eventually_within(Duration::from_secs(60), async || {
+            let progress = self.progress(broadcast).await?;
+            ensure!(progress["state"] == "finished", "{progress}");
+            anyhow::Ok(progress)
+        })
+        .await?;
+        let outcomes = progress["outcomes"].as_object().context("outcomes")?;
+        let sum: u64 = outcomes.values().filter_map(Value::as_u64).sum();
+        ensure!(Some(sum) == progress["audience"].as_u64(), "{progress}");
+        Ok(progress)
+    }
+}
+
+/// A text field that must be there.
+pub(crate) fn text(body: &Value, field: &str) -> anyhow::Result<String> {
+    Ok(body[field]
+        .as_str()
+        .with_context(|| format!("{field} is missing in {body}"))?
+        .to_owned())
+}
