@@ -1,0 +1,153 @@
+//! The stack the story happens on: started here, and stopped unless somebody wants to look around.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use testkit::{Description, Stack, build_dir, repository};
+use tokio::process::Command;
+
+use crate::options::Options;
+use crate::screen::Screen;
+
+/// Where everything runs.
+pub(crate) struct Home {
+    pub(crate) options: Options,
+    /// Whether it ran before us; then it goes on after us.
+    was_up: std::sync::OnceLock<bool>,
+}
+
+impl Home {
+    pub(crate) fn new(options: Options) -> Self {
+        Self {
+            options,
+            was_up: std::sync::OnceLock::new(),
+        }
+    }
+
+    /// Starts, or heals, Postgres, NATS, the services and the workers.
+    pub(crate) async fn up(&self) -> anyhow::Result<Stack> {
+        let was_up = self.command()?.arg("status").output().await?.status.success();
+        self.was_up.get_or_init(|| was_up);
+        self.start().await?;
+        Stack::at(&self.options.state)
+    }
+
+    async fn start(&self) -> anyhow::Result<()> {
+        let mut command = self.command()?;
+        command
+            .args(["up", "--services", "--build-dir"])
+            .arg(build_dir()?);
+        succeed(command).await
+    }
+
+    /// Stops everything; the data stays. Or leaves all of it running, the killed worker too.
+    pub(crate) async fn leave(&self, screen: &Screen) -> anyhow::Result<()> {
+        let Some(was_up) = self.was_up.get() else {
+            return Ok(());
+        };
+        if self.options.keep || *was_up {
+            self.start().await?;
+            let why = if self.options.keep {
+                "KEEP=1"
+            } else {
+                "it ran before"
+            };
+            screen.line(&format!(
+                "Everything is left running ({why}); `make down` stops it."
+            ));
+            return Ok(());
+        }
+        let mut command = self.command()?;
+        command.arg("down");
+        succeed(command).await
+    }
+
+    /// Whether it will run after the story.
+    pub(crate) fn stays(&self) -> bool {
+        self.options.keep || self.was_up.get().is_some_and(|was_up| *was_up)
+    }
+
+    /// The folder of what every process said.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.options.state.join("log")
+    }
+
+    /// Says where more can be read, once there is something.
+    pub(crate) fn point_at_logs(&self, screen: &Screen) {
+        if self.was_up.get().is_some() {
+            screen.note(&format!("what the services said: {}", self.log().display()));
+        }
+    }
+
+    /// The command that opens the database.
+    pub(crate) fn psql(&self, stack: &Stack) -> String {
+        let postgres = &stack.description().postgres;
+        // The password stays in its file.
+        let place = postgres
+            .superuser_url
+            .rsplit_once('@')
+            .map_or("", |(_, place)| place);
+        let (passwords, bin) = (self.options.state.join("pgpass"), postgres.bin.display());
+        format!(
+            "PGPASSFILE={} {bin}/psql postgres://postgres@{place}",
+            passwords.display()
+        )
+    }
+
+    fn command(&self) -> anyhow::Result<Command> {
+        let script = repository().join("deploy/dev/stack.py");
+        ensure!(
+            script.exists(),
+            "{} is missing; remedy: run the demo from a whole checkout",
+            script.display()
+        );
+        let mut command = Command::new(script);
+        command.arg("--state").arg(&self.options.state);
+        Ok(command)
+    }
+}
+
+/// `kill -9`, as an out-of-memory killer would.
+pub(crate) fn kill_process(stack: &Stack, name: &str) -> anyhow::Result<()> {
+    let record = stack.state().join(format!("run/{name}.json"));
+    let record = std::fs::read(&record).with_context(|| record.display().to_string())?;
+    let record: serde_json::Value = serde_json::from_slice(&record)?;
+    let pid = record["pid"].as_i64().context("the record names no pid")?;
+    // The kernel may have given the pid of a dead process to somebody else's.
+    let program =
+        std::fs::read_link(format!("/proc/{pid}/exe")).with_context(|| format!("{name} does not run"))?;
+    let program = program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let binary = &process(stack.description(), name)?.binary;
+    ensure!(
+        program.starts_with(binary.as_str()),
+        "{name}: pid {pid} is {program} and not {binary}"
+    );
+    kill(Pid::from_raw(pid.try_into()?), Signal::SIGKILL).context("kill -9")
+}
+
+fn process<'a>(description: &'a Description, name: &str) -> anyhow::Result<&'a testkit::ProcessDescription> {
+    description
+        .processes
+        .get(name)
+        .with_context(|| format!("the stack has no process {name}"))
+}
+
+async fn succeed(mut command: Command) -> anyhow::Result<()> {
+    let output = command
+        .output()
+        .await
+        .context("stack.py does not start; remedy: install python3")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "{}",
+        said.trim().trim_start_matches("stack: ")
+    );
+    Ok(())
+}
