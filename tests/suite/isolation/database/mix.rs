@@ -14,7 +14,7 @@ use super::scratch::{Role, Scratch};
 use crate::isolation::findings::Findings;
 
 pub(super) const TENANTS: usize = 50;
-const REQUESTS: usize = 10_000;
+pub(super) const REQUESTS: usize = 10_000;
 const CONNECTIONS_MAX: u32 = 5;
 const AT_ONCE: usize = 20;
 /// Long enough to be cut off, short enough not to matter.
@@ -42,18 +42,19 @@ enum Ending {
     AcrossTenants,
 }
 
-/// 10,000 requests, each looking at one table as one tenant.
+/// Requests of all tenants in turn, each looking at one table.
 pub(super) async fn check(
     scratch: &Scratch,
     role: &Role,
     tables: &[Table],
     tenants: &[Uuid],
-    findings: &mut Findings,
-) -> anyhow::Result<()> {
+    requests: usize,
+) -> anyhow::Result<Findings> {
+    let mut findings = Findings::default();
     let options = PgPoolOptions::new().max_connections(CONNECTIONS_MAX);
     let pool = options.connect_with(scratch.login(role)?).await?;
     let database = Database::new(pool.clone());
-    let requests = (0..REQUESTS).map(|n| {
+    let requests = (0..requests).map(|n| {
         let (tenant, table) = (
             tenants[n % tenants.len()],
             &tables[n / tenants.len() % tables.len()],
@@ -68,7 +69,8 @@ pub(super) async fn check(
         });
     }
     drop(answers);
-    check_rest(&pool, findings).await
+    check_rest(&pool, &mut findings).await?;
+    Ok(findings)
 }
 
 async fn request<'a>(
@@ -96,9 +98,9 @@ async fn request<'a>(
 }
 
 /// Nothing stays behind on a connection.
-async fn check_rest(pool: &PgPool, findings: &mut Findings) -> anyhow::Result<()> {
+pub(super) async fn check_rest(pool: &PgPool, findings: &mut Findings) -> anyhow::Result<()> {
     let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS_MAX {
+    for _ in 0..pool.options().get_max_connections() {
         let mut connection = pool.acquire().await?;
         let rest: Option<String> =
             sqlx::query_scalar("select nullif(current_setting('shequn.tenant', true), '')")

@@ -3,7 +3,9 @@
 mod table;
 mod wire;
 
+use anyhow::{Context as _, ensure};
 use contracts::TenantId;
+use prost_reflect::MethodDescriptor;
 use serde_json::{Value, json};
 use testkit::Stack;
 use tonic::{Code, Status};
@@ -12,6 +14,7 @@ use self::table::{Nothing, RPCS, Rpc};
 use self::wire::{Method, descriptors};
 use super::edges::Edges;
 use super::findings::Findings;
+use super::thing::Thing;
 use super::world::{By, CALLERS, World};
 
 /// Metadata by which somebody might hope to become another tenant.
@@ -24,30 +27,15 @@ async fn every_method_lets_in_whom_it_should() -> anyhow::Result<()> {
     let stack = tokio::task::spawn_blocking(Stack::shared).await??;
     let (home, foreign) = tokio::try_join!(World::new(&stack), World::new(&stack))?;
     let edges = Edges::load()?;
-    let mut findings = Findings::default();
     let methods = descriptors()?;
+    let mut findings = Findings::default();
     for (name, descriptor) in &methods {
-        let Some(rpc) = RPCS.iter().find(|rpc| rpc.method == name) else {
-            findings.wrong(format!(
+        match RPCS.iter().find(|rpc| rpc.method == name) {
+            Some(rpc) => findings.absorb(probe(rpc, descriptor, &stack, &edges, [&home, &foreign]).await?),
+            None => findings.wrong(format!(
                 "{name} is new: say in rpc/table.rs who may call it, and with what"
-            ));
-            continue;
-        };
-        // shequn.<service>.v1.…
-        let service = name.split('.').nth(1).unwrap_or_default();
-        let method = Method::new(descriptor.clone(), stack.process(service).url("grpc"))?;
-        let mut probe = Probe {
-            rpc,
-            service,
-            method,
-            home: &home,
-            foreign: &foreign,
-            findings: Findings::default(),
-        };
-        probe.strangers().await?;
-        probe.services(&edges).await?;
-        probe.tenants().await?;
-        findings.absorb(probe.findings);
+            )),
+        }
     }
     for Rpc { method, .. } in RPCS {
         let stands = methods.iter().any(|(name, _)| name == method);
@@ -55,7 +43,60 @@ async fn every_method_lets_in_whom_it_should() -> anyhow::Result<()> {
             format!("there is no {method}: take it off rpc/table.rs")
         });
     }
+    a_wrong_table_is_found_out(&stack, &edges, [&home, &foreign]).await?;
     findings.report("calls", RPCS.len() * 20)
+}
+
+async fn probe(
+    rpc: &Rpc,
+    descriptor: &MethodDescriptor,
+    stack: &Stack,
+    edges: &Edges,
+    [home, foreign]: [&World; 2],
+) -> anyhow::Result<Findings> {
+    // shequn.<service>.v1.…
+    let service = rpc.method.split('.').nth(1).unwrap_or_default();
+    let method = Method::new(descriptor.clone(), stack.process(service).url("grpc"))?;
+    let findings = Findings::default();
+    let mut probe = Probe {
+        rpc,
+        service,
+        method,
+        home,
+        foreign,
+        findings,
+    };
+    probe.strangers().await?;
+    probe.services(edges).await?;
+    probe.tenants().await?;
+    Ok(probe.findings)
+}
+
+/// The probes themselves: a table that says something else than the service does must show.
+async fn a_wrong_table_is_found_out(stack: &Stack, edges: &Edges, worlds: [&World; 2]) -> anyhow::Result<()> {
+    const WRONG: Rpc = Rpc {
+        method: "shequn.customers.v1.CustomersService/GetContact",
+        callers: &["broadcast", "referral"],
+        fields: &[("contact_id", Thing::Contact)],
+        nothing: Nothing::Empty,
+    };
+    let methods = descriptors()?;
+    let (_, descriptor) = methods
+        .iter()
+        .find(|(name, _)| name == WRONG.method)
+        .context(WRONG.method)?;
+    let told = probe(&WRONG, descriptor, stack, edges, worlds).await?.told();
+    for word in [
+        "the service groups is answered Ok",
+        "referral may call it, and is answered Err",
+        "another tenant's id is answered Err",
+    ] {
+        ensure!(
+            told.contains(word),
+            "nobody noticed that {word}; the probes told\n{told}"
+        );
+    }
+    Ok(())
 }
 
 struct Probe<'a> {
