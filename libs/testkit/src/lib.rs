@@ -12,5 +12,5 @@ pub use database::{TestDatabase, database};
 pub use eventually::{eventually, eventually_within};
 pub use http::http;
 pub use probe::Probe;
-pub use set::Set;
+pub use set::{READY, Set};
 pub use stack::{Description, Infra, ProcessDescription, Stack, build_dir, repository};

@@ -7,11 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use reqwest::StatusCode;
 use tokio::process::{Child, Command};
 
 use crate::{Stack, build_dir, eventually_within, http};
 
-const READY: Duration = Duration::from_secs(30);
+/// How long a process may take to become ready, or to end.
+pub const READY: Duration = Duration::from_secs(30);
 
 /// Running services on a stack of the test's own; all end with it.
 pub struct Set {
@@ -36,6 +38,14 @@ impl Set {
     pub async fn start_with(name: &str, env: &[(&str, String)]) -> anyhow::Result<Self> {
         let name = name.to_owned();
         let stack = tokio::task::spawn_blocking(move || Stack::private(&name)).await??;
+        Self::on(stack, env).await
+    }
+
+    /// The same on a stack that runs already, wherever its servers are.
+    ///
+    /// # Errors
+    /// When a service does not become ready.
+    pub async fn on(stack: Stack, env: &[(&str, String)]) -> anyhow::Result<Self> {
         let env = env
             .iter()
             .map(|(name, value)| ((*name).to_owned(), value.clone()))
@@ -205,12 +215,32 @@ impl Set {
     /// # Errors
     /// When it does not within 30 s; with its last words.
     pub async fn ready(&self, name: &str) -> anyhow::Result<()> {
+        self.answers(name, StatusCode::OK, READY).await
+    }
+
+    /// Waits until the readiness check of every running process answers so.
+    ///
+    /// # Errors
+    /// When one does not within the limit; with its last words.
+    pub async fn all_answer(&self, status: StatusCode, limit: Duration) -> anyhow::Result<()> {
+        for name in self.children.keys() {
+            self.answers(name, status, limit).await?;
+        }
+        Ok(())
+    }
+
+    async fn answers(&self, name: &str, status: StatusCode, limit: Duration) -> anyhow::Result<()> {
         let url = format!("{}/health/ready", self.stack.process(name).url("ops"));
         let http = http();
-        eventually_within(READY, async || http.get(&url).send().await?.error_for_status())
+        let asking = eventually_within(limit, async || {
+            let answer = http.get(&url).send().await?;
+            let told = answer.status();
+            ensure!(told == status, "{told}: {}", answer.text().await?);
+            anyhow::Ok(())
+        });
+        asking
             .await
-            .map(drop)
-            .with_context(|| format!("{name} is not ready; it said: {}", self.last_words(name)))
+            .with_context(|| format!("{name} is not {status}; it said: {}", self.last_words(name)))
     }
 
     fn last_words(&self, name: &str) -> String {

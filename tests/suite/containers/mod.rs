@@ -2,7 +2,6 @@
 //! the local stack, too.
 
 mod servers;
-mod services;
 
 use std::time::{Duration, Instant};
 
@@ -10,10 +9,10 @@ use anyhow::{Context as _, ensure};
 use client::Ask;
 use reqwest::StatusCode;
 use serde_json::json;
+use testkit::{READY, Set, Stack};
 
 use crate::scene::Scene;
 use servers::Servers;
-use services::Services;
 
 /// How soon a service must notice that its database is away, and say so.
 const NOTICED: Duration = Duration::from_secs(5);
@@ -29,7 +28,7 @@ async fn a_contact_is_welcomed_and_a_stopped_postgres_is_told() -> anyhow::Resul
         return Ok(());
     }
     let servers = Servers::start().await?;
-    let services = Services::start(&servers.stack).await?;
+    let set = Set::on(Stack::at(servers.stack.state())?, &[]).await?;
     let scene = Scene::set(&servers.stack, 1).await?;
     let contact = scene.scan("wx-1").await?;
     scene.all_welcomed_once(&[contact]).await?;
@@ -41,12 +40,10 @@ async fn a_contact_is_welcomed_and_a_stopped_postgres_is_told() -> anyhow::Resul
     for write in writes(&scene) {
         refused_for_now(write).await?;
     }
-    services
-        .all_answer(StatusCode::SERVICE_UNAVAILABLE, NOTICED)
-        .await?;
+    set.all_answer(StatusCode::SERVICE_UNAVAILABLE, NOTICED).await?;
 
     servers.postgres.start().await?;
-    services.all_answer(StatusCode::OK, services::READY).await?;
+    set.all_answer(StatusCode::OK, READY).await?;
     let contact = scene.scan("wx-2").await?;
     ensure!(
         contact.first,
