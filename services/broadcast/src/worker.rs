@@ -7,10 +7,9 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use futures::{FutureExt as _, StreamExt as _};
 use outbox::crash_point;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::State;
@@ -20,8 +19,6 @@ use crate::error::Error;
 use crate::ops::{self, Answer};
 use crate::queue::{self, Queue};
 
-/// Hints asked for at once; more would wait here while another worker has nothing to do.
-const FETCH_MESSAGES_MAX: usize = 2;
 const FETCH_EXPIRES: Duration = Duration::from_secs(2);
 const SET_UP_AGAIN: Duration = Duration::from_millis(500);
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
@@ -33,16 +30,11 @@ pub(crate) async fn work(state: State, queue: Queue, stopping: CancellationToken
         state,
         stopping,
     };
-    let slots = Arc::new(Semaphore::new(worker.state.knobs.worker_chunks_max.into()));
-    let tasks = TaskTracker::new();
-    while !worker.stopping.is_cancelled() {
-        if let Err(error) = worker.take_from(&queue, &slots, &tasks).await {
-            tracing::warn!(error = error.chain(), "worker sets up its consumer again");
-            let _ = timeout(SET_UP_AGAIN, worker.stopping.cancelled()).await;
-        }
+    let mut lanes = JoinSet::new();
+    for _ in 0..worker.state.knobs.worker_chunks_max {
+        lanes.spawn(worker.clone().run(queue.clone()));
     }
-    tasks.close();
-    tasks.wait().await;
+    lanes.join_all().await;
     Ok(())
 }
 
@@ -54,41 +46,28 @@ struct Worker {
 }
 
 impl Worker {
-    async fn take_from(
-        &self,
-        queue: &Queue,
-        slots: &Arc<Semaphore>,
-        tasks: &TaskTracker,
-    ) -> Result<(), Error> {
+    /// One chunk after the other.
+    async fn run(self, queue: Queue) {
+        while !self.stopping.is_cancelled() {
+            if let Err(error) = self.take_from(&queue).await {
+                tracing::warn!(error = error.chain(), "worker sets up its consumer again");
+                let _ = timeout(SET_UP_AGAIN, self.stopping.cancelled()).await;
+            }
+        }
+    }
+
+    async fn take_from(&self, queue: &Queue) -> Result<(), Error> {
         let consumer = queue.set_up().await?;
         while !self.stopping.is_cancelled() {
-            let Some(slot) = self.free_slot(slots).await else {
-                return Ok(());
-            };
-            let mut slots_taken = vec![slot];
-            while slots_taken.len() < FETCH_MESSAGES_MAX
-                && let Ok(slot) = slots.clone().try_acquire_owned()
-            {
-                slots_taken.push(slot);
-            }
-            for message in fetch(&consumer, slots_taken.len()).await? {
-                let (worker, slot) = (self.clone(), slots_taken.pop());
-                tasks.spawn(async move { worker.answer(message, slot).await });
+            if let Some(message) = fetch(&consumer).await? {
+                self.answer(message).await;
             }
         }
         Ok(())
     }
 
-    async fn free_slot(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        let slot = self
-            .stopping
-            .run_until_cancelled(slots.clone().acquire_owned())
-            .await;
-        slot?.ok()
-    }
-
     /// Sends what the message hints at and tells the queue what becomes of the hint.
-    async fn answer(&self, message: Message, _slot: Option<OwnedSemaphorePermit>) {
+    async fn answer(&self, message: Message) {
         let Some(hint) = queue::decode(&message) else {
             tracing::error!(subject = %message.subject, "message is no hint");
             let _ = message.ack_with(AckKind::Term).await;
@@ -153,21 +132,14 @@ impl Worker {
     }
 }
 
-/// Whatever comes within the expiry. A handle that stays silent for twice as long is taken to be dead.
-async fn fetch(consumer: &PullConsumer, messages_max: usize) -> Result<Vec<Message>, Error> {
+/// The next hint, if one comes within the expiry: never more, which would wait here while another worker has nothing
+/// to do. A handle that stays silent for twice as long is taken to be dead.
+async fn fetch(consumer: &PullConsumer) -> Result<Option<Message>, Error> {
     let silent = |_| Error::Queue("the consumer is silent".into());
     let fetching = async {
-        let batch = consumer
-            .fetch()
-            .max_messages(messages_max)
-            .expires(FETCH_EXPIRES)
-            .messages();
+        let batch = consumer.fetch().max_messages(1).expires(FETCH_EXPIRES).messages();
         let mut batch = batch.await.map_err(|error| Error::Queue(error.into()))?;
-        let mut messages = Vec::with_capacity(messages_max);
-        while let Some(message) = batch.next().await {
-            messages.push(message.map_err(Error::Queue)?);
-        }
-        Ok(messages)
+        batch.next().await.transpose().map_err(Error::Queue)
     };
     timeout(FETCH_EXPIRES * 2, fetching).await.map_err(silent)?
 }
