@@ -4,7 +4,7 @@
 /// with another body is told apart from a repetition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestKey {
-    /// 1 to 128 visible ASCII characters, chosen by the client.
+    /// The caller, and the 1 to 128 visible ASCII characters it chose.
     pub key: String,
     /// SHA-256 of method, path and body.
     pub fingerprint: [u8; 32],

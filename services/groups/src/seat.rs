@@ -1,7 +1,7 @@
 //! A seat: one contact's place in one group, taken and given back by the contact or by a member for it.
 
 use chassis::auth::ContactOrOperator;
-use contracts::{ContactId, GroupId, MemberId, RequestKey, TenantId};
+use contracts::{ContactId, GroupId, MemberId, TenantId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -35,18 +35,6 @@ impl Applicant {
                 member_id: Some(operator.member),
             }),
             (ContactOrOperator::Operator(_), None) => Err(Error::ContactMissing),
-        }
-    }
-
-    /// The key of a request in the applicant's own key space: members share their tenant's, each
-    /// contact has its own, or one contact could be answered with another's seat.
-    pub(crate) fn own_key(&self, key: RequestKey) -> RequestKey {
-        match self.member_id {
-            Some(_) => key,
-            None => RequestKey {
-                key: format!("{} {}", self.contact_id, key.key),
-                ..key
-            },
         }
     }
 }
@@ -152,26 +140,5 @@ mod tests {
             Applicant::parse(&caller, None),
             Err(Error::ContactMissing)
         ));
-    }
-
-    #[test]
-    fn contacts_do_not_share_request_keys() {
-        let key = || RequestKey {
-            key: "k".to_owned(),
-            fingerprint: [0; 32],
-        };
-        let contact = |contact_id| Applicant {
-            tenant_id: TenantId::new(),
-            contact_id,
-            member_id: None,
-        };
-        let (one, other) = (contact(ContactId::new()), contact(ContactId::new()));
-        assert_ne!(one.own_key(key()), other.own_key(key()));
-        assert_ne!(one.own_key(key()), key());
-        let member = Applicant {
-            member_id: Some(MemberId::new()),
-            ..one
-        };
-        assert_eq!(member.own_key(key()), key());
     }
 }

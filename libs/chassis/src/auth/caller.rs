@@ -60,6 +60,16 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// The caller's name in a request's key.
+    pub(crate) fn subject(&self) -> String {
+        match self {
+            Self::Member { member, .. } => format!("member:{member}"),
+            Self::Reviewer { reviewer } => format!("reviewer:{reviewer}"),
+            Self::Service { service, .. } => format!("service:{service}"),
+            Self::Contact { contact, .. } => format!("contact:{contact}"),
+        }
+    }
+
     /// What the caller is called in a refusal.
     fn describe(&self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use utoipa::IntoParams;
 
 use super::json::decode;
+use crate::auth::Caller;
 use crate::problem::{Class, Problem};
 
 const KEY_BYTES_MAX: usize = 128;
@@ -53,7 +54,8 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     }
 }
 
-/// A JSON body that is acted on once, however often it is sent under the same key.
+/// A JSON body that is acted on once, however often its caller sends it under the same key. Each caller has keys of
+/// its own: nobody is answered with what somebody else was told.
 #[derive(Clone, Debug)]
 pub struct Keyed<T> {
     pub key: RequestKey,
@@ -64,7 +66,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let key = idempotency_key(request.headers())?;
+        let asked_as = request
+            .extensions()
+            .get()
+            .map_or("anybody".to_owned(), Caller::subject);
+        let key = format!("{asked_as} {}", idempotency_key(request.headers())?);
         expect_json(request.headers())?;
         let asked = format!("{}\n{}\n", request.method(), request.uri().path());
         let bytes = read(request, state).await?;
@@ -144,6 +150,7 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Prob
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
+    use contracts::{ContactId, TenantId};
 
     use super::*;
 
@@ -219,7 +226,7 @@ mod tests {
     async fn the_fingerprint_tells_what_was_asked() {
         let headers = [JSON, ("idempotency-key", "k")];
         let first = keyed(&headers, "/v1/codes", "{}").await.unwrap();
-        assert_eq!(first.key, "k");
+        assert_eq!(first.key, "anybody k");
         assert_eq!(keyed(&headers, "/v1/codes", "{}").await.unwrap(), first);
         assert_ne!(
             keyed(&headers, "/v1/codes", "{ }").await.unwrap().fingerprint,
@@ -229,6 +236,24 @@ mod tests {
             keyed(&headers, "/v1/plans", "{}").await.unwrap().fingerprint,
             first.fingerprint
         );
+    }
+
+    #[tokio::test]
+    async fn callers_do_not_share_keys() {
+        let asked_by = async |contact: ContactId| {
+            let mut request = request(&[JSON, ("idempotency-key", "k")], "/v1/codes", "{}");
+            request.extensions_mut().insert(Caller::Contact {
+                tenant: TenantId::new(),
+                contact,
+            });
+            Keyed::<serde_json::Value>::from_request(request, &())
+                .await
+                .unwrap()
+                .key
+        };
+        let (one, other) = (ContactId::new(), ContactId::new());
+        assert_eq!(asked_by(one).await, asked_by(one).await);
+        assert_ne!(asked_by(one).await, asked_by(other).await);
     }
 
     #[test]

@@ -116,7 +116,6 @@ pub(super) async fn join_group(
     Keyed { key, body }: Keyed<ForContact>,
 ) -> Result<Json<Joined>, Problem> {
     let applicant = Applicant::parse(&caller, body.contact_id)?;
-    let key = applicant.own_key(key);
     Ok(Json(
         ops::join(&state, &applicant, &key, Door::Group(group_id)).await?,
     ))
@@ -135,6 +134,5 @@ pub(super) async fn leave_group(
     Keyed { key, body }: Keyed<ForContact>,
 ) -> Result<Json<Left>, Problem> {
     let applicant = Applicant::parse(&caller, body.contact_id)?;
-    let key = applicant.own_key(key);
     Ok(Json(ops::leave(&state, &applicant, &key, group_id).await?))
 }

@@ -81,7 +81,6 @@ pub(super) async fn join_series(
     Keyed { key, body }: Keyed<ForContact>,
 ) -> Result<Json<Joined>, Problem> {
     let applicant = Applicant::parse(&caller, body.contact_id)?;
-    let key = applicant.own_key(key);
     Ok(Json(
         ops::join(&state, &applicant, &key, Door::Series(series_id)).await?,
     ))
