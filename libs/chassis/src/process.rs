@@ -38,6 +38,7 @@ pub struct Process {
     pub health: Health,
     pub verifier: Verifier,
     pub signer: Signer,
+    service: &'static str,
     settings: Settings,
     recorder: PrometheusHandle,
     loops: Loops,
@@ -78,6 +79,7 @@ impl Process {
             health: Health::until(loops.end.clone()),
             verifier: Verifier::new(service, &settings.peer_keys, identity_keys, clock)?,
             signer: Signer::load(service, &settings.signing_key, &settings.peer_keys)?,
+            service,
             settings: settings.clone(),
             loops,
             last: Loops::new(),
@@ -99,6 +101,18 @@ impl Process {
         );
         tracing::info!(service, version = env!("CARGO_PKG_VERSION"), "started");
         Ok(process)
+    }
+
+    /// The name of the service: of its database role, its user at NATS and its tokens.
+    #[must_use]
+    pub const fn service(&self) -> &'static str {
+        self.service
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Fires when the process should end: at SIGTERM, SIGINT, or when a loop fails.

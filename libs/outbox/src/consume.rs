@@ -67,9 +67,14 @@ where
         event: PhantomData::<fn(E)>,
     };
     let replay = tokio::spawn(dead_letters::replay_loop(listener.clone(), stopping.clone()));
+    let mut told = String::new();
     while !stopping.is_cancelled() {
         if let Err(error) = listener.listen(&stopping).await {
-            tracing::warn!(%error, durable, "listener sets up its consumer again");
+            let error = error.to_string();
+            if error != told {
+                tracing::warn!(error, durable, "listener sets up its consumer until it holds");
+                told = error;
+            }
             tokio::select! {
                 () = tokio::time::sleep(RECONNECT_BACK_OFF) => {}
                 () = stopping.cancelled() => {}

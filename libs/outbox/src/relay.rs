@@ -17,7 +17,8 @@ const BATCH_EVENTS_MAX: i64 = 500;
 const POLL: Duration = Duration::from_secs(1);
 const BACK_OFF: Duration = Duration::from_millis(200);
 const CHECK_EVERY: Duration = Duration::from_secs(5);
-const FLUSH_MAX: Duration = Duration::from_secs(10);
+/// Less than a process gives its last ones to end in.
+const FLUSH_MAX: Duration = Duration::from_secs(4);
 
 /// Why a round of the relay ended early; what it did not publish stays in the outbox.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +31,7 @@ pub enum RelayError {
     Unacknowledged { failed: usize, of: usize },
 }
 
-/// Publishes what `service` records, until `stopping`; then what is still there, for 10 s at most.
+/// Publishes what `service` records, until `stopping`; then what is still there, for 4 s at most.
 ///
 /// # Errors
 /// Never for a passing fault: those are logged and tried again.

@@ -34,11 +34,8 @@ pub enum Command {
     Serve,
     /// Send what is dispatched, until stopped; run as many as you like
     Worker,
-    /// Bring the schema up to date, as its owner
-    Migrate,
-    /// Look after events that could not be handled
-    #[command(subcommand)]
-    DeadLetters(outbox::dead_letters::Command),
+    #[command(flatten)]
+    Upkeep(outbox::Upkeep),
     /// Print the OpenAPI document
     Openapi,
 }

@@ -27,11 +27,8 @@ pub struct Config {
 pub enum Command {
     /// Serve until stopped
     Serve,
-    /// Bring the schema up to date, as its owner
-    Migrate,
-    /// Look after events that could not be handled
-    #[command(subcommand)]
-    DeadLetters(outbox::dead_letters::Command),
+    #[command(flatten)]
+    Upkeep(outbox::Upkeep),
     /// Print the OpenAPI document
     Openapi,
 }

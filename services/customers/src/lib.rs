@@ -18,14 +18,11 @@ mod tag;
 
 use std::io::Write as _;
 
-use anyhow::Context as _;
 use chassis::auth::Signer;
 use chassis::{Clock, Process, Settings};
 use contracts::customers::v1::customers_service_server::CustomersServiceServer;
 use contracts::identity::v1::{MemberJoined, MemberLeft, TenantVerified};
-use outbox::{Bus, Database, consume};
-use secrecy::ExposeSecret as _;
-use sqlx::PgPool;
+use outbox::{Database, Link};
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 use url::Url;
@@ -39,8 +36,6 @@ pub static MIGRATOR: Migrator = sqlx::migrate!();
 #[derive(Clone)]
 pub struct State {
     database: Database,
-    /// For the one look-up that has no tenant yet: whose code a token is.
-    pool: PgPool,
     clock: Clock,
     signer: Signer,
     public_url: Url,
@@ -54,17 +49,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let settings = &config.settings;
     match config.command {
         Command::Serve => serve(settings, config.public_url).await,
-        Command::Migrate => {
-            let url = settings
-                .owner_database_url
-                .as_ref()
-                .context("SHEQUN_OWNER_DATABASE_URL is missing")?;
-            Ok(outbox::migrate(url.expose_secret(), &MIGRATOR).await?)
-        }
-        Command::DeadLetters(command) => {
-            let database = Database::new(chassis::pool(settings)?);
-            Ok(outbox::dead_letters::run(command, &database).await?)
-        }
+        Command::Upkeep(upkeep) => upkeep.run(settings, &MIGRATOR).await,
         Command::Openapi => {
             let document = http::api().document().to_pretty_json()?;
             Ok(writeln!(std::io::stdout(), "{document}")?)
@@ -74,69 +59,21 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(settings: &Settings, public_url: Url) -> anyhow::Result<()> {
     let process = Process::start("customers", settings)?;
-    let pool = chassis::pool(settings)?;
-    let database = Database::new(pool.clone());
-    let bus = connect(settings).await?;
+    let link = Link::open(&process).await?;
     let state = State {
-        database: database.clone(),
-        pool,
+        database: link.database.clone(),
         clock: process.clock,
         signer: process.signer.clone(),
         public_url,
     };
 
-    let checked = database.clone();
-    process.health.add("postgres", move || {
-        let database = checked.clone();
-        async move { database.check().await }
-    });
-    let checked = bus.clone();
-    process.health.add("nats", move || {
-        let bus = checked.clone();
-        async move { bus.check().await }
-    });
-
-    listen::<TenantVerified>(&process, &state, &bus, "customers-tenant");
-    listen::<MemberJoined>(&process, &state, &bus, "customers-member-joined");
-    listen::<MemberLeft>(&process, &state, &bus, "customers-member-left");
-    let relay = outbox::relay(database, bus, "customers", process.last());
-    process.spawn_last("relay", async move { Ok(relay.await?) });
+    link.listen::<TenantVerified, _>(&process, "customers-tenant", state.clone());
+    link.listen::<MemberJoined, _>(&process, "customers-member-joined", state.clone());
+    link.listen::<MemberLeft, _>(&process, "customers-member-left", state.clone());
+    link.relay(&process);
 
     let api = http::api().router(state.clone(), process.verifier.clone())?;
     process
         .serve(api, Routes::new(CustomersServiceServer::new(state)))
         .await
-}
-
-async fn connect(settings: &Settings) -> anyhow::Result<Bus> {
-    let user = settings
-        .nats_user
-        .as_deref()
-        .context("SHEQUN_NATS_USER is missing")?;
-    let password = settings
-        .nats_password
-        .as_ref()
-        .context("SHEQUN_NATS_PASSWORD is missing")?;
-    Ok(Bus::connect(
-        "customers",
-        settings.nats_url.as_str(),
-        user,
-        password.expose_secret(),
-    )
-    .await?)
-}
-
-fn listen<E>(process: &Process, state: &State, bus: &Bus, durable: &'static str)
-where
-    E: contracts::Event + 'static,
-    State: outbox::Handler<E>,
-{
-    let listening = consume::<E, _>(
-        state.database.clone(),
-        bus.clone(),
-        durable,
-        state.clone(),
-        process.stopping(),
-    );
-    process.spawn(durable, async move { Ok(listening.await?) });
 }

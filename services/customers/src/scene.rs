@@ -35,7 +35,6 @@ impl Scene {
         .unwrap();
         let state = State {
             database: Database::new(test.pool.clone()),
-            pool: test.pool.clone(),
             clock: Clock::system(),
             signer,
             public_url: "http://localhost".parse().unwrap(),

@@ -17,11 +17,8 @@ pub struct Config {
 pub(crate) enum Command {
     /// Serve the API, gRPC and events until SIGTERM
     Serve(Serve),
-    /// Bring the schema up to date, as its owner
-    Migrate,
-    /// Look at the events that could not be handled, or hand them back
-    #[command(subcommand)]
-    DeadLetters(outbox::dead_letters::Command),
+    #[command(flatten)]
+    Upkeep(outbox::Upkeep),
     /// Print the OpenAPI document
     Openapi,
 }

@@ -58,11 +58,8 @@ pub struct Limits {
 pub enum Command {
     /// Answers HTTP and gRPC until stopped
     Serve,
-    /// Brings the schema up to date, as its owner
-    Migrate,
-    /// Looks at the events this service gave up on
-    #[command(subcommand)]
-    DeadLetters(outbox::dead_letters::Command),
+    #[command(flatten)]
+    Upkeep(outbox::Upkeep),
     /// Prints the OpenAPI document
     Openapi,
     /// The platform's reviewers, who verify tenants

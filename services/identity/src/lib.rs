@@ -26,8 +26,7 @@ use chassis::auth::KeySource;
 use chassis::{Clock, Process, Settings};
 use contracts::identity::v1::identity_service_server::IdentityServiceServer;
 use jiff::SignedDuration;
-use outbox::{Bus, Database};
-use secrecy::ExposeSecret;
+use outbox::{Database, Link};
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 
@@ -56,7 +55,7 @@ pub struct State {
 }
 
 impl State {
-    fn new(db: Database, clock: Clock, seal: Arc<Seal>, limits: Limits) -> Self {
+    fn new(db: Database, clock: Clock, seal: Arc<Seal>, keys: Keys, limits: Limits) -> Self {
         let failures = throttle::Limits {
             per_account_max: limits.login_failures_per_account_max.into(),
             all_max: limits.login_failures_max.into(),
@@ -65,7 +64,7 @@ impl State {
             db,
             clock,
             seal,
-            keys: Keys::new(),
+            keys,
             hasher: Hasher::new(limits.password_hashes_max),
             gate: Gate::new(failures),
         }
@@ -91,17 +90,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     } = config;
     match command {
         Command::Serve => serve(&settings, &secrets, limits).await,
-        Command::Migrate => {
-            let owner = settings
-                .owner_database_url
-                .as_ref()
-                .context("SHEQUN_OWNER_DATABASE_URL is not set")?;
-            Ok(outbox::migrate(owner.expose_secret(), &MIGRATOR).await?)
-        }
-        Command::DeadLetters(command) => {
-            let db = Database::new(chassis::pool(&settings)?);
-            Ok(outbox::dead_letters::run(command, &db).await?)
-        }
+        Command::Upkeep(upkeep) => upkeep.run(&settings, &MIGRATOR).await,
         Command::Openapi => print(&document().to_pretty_json()?),
         Command::Reviewer(ReviewerCommand::Add { email, password }) => {
             ops::enlist_reviewer::enlist_reviewer(&settings, &email, &password).await
@@ -125,29 +114,20 @@ fn print(answer: &str) -> anyhow::Result<()> {
 
 async fn serve(settings: &Settings, secrets: &Secrets, limits: Limits) -> anyhow::Result<()> {
     let seal = Arc::new(secrets.seal()?);
-    let db = Database::new(chassis::pool(settings)?);
-    let bus = connect(settings).await?;
-    let state = State::new(db.clone(), Clock::system(), seal.clone(), limits);
-    let process = Process::start_with(SERVICE, settings, KeySource::Local(state.keys.published()))?;
+    let keys = Keys::new();
+    let process = Process::start_with(SERVICE, settings, KeySource::Local(keys.published()))?;
+    let link = Link::open(&process).await?;
+    let state = State::new(link.database.clone(), process.clock, seal.clone(), keys, limits);
 
     process.spawn(
         "signing keys",
         state
             .keys
             .clone()
-            .keep(db.clone(), seal, state.clock, process.stopping()),
+            .keep(link.database.clone(), seal, state.clock, process.stopping()),
     );
-    let relay = outbox::relay(db.clone(), bus.clone(), SERVICE, process.last());
-    process.spawn_last("relay", async { Ok(relay.await?) });
+    link.relay(&process);
 
-    process.health.add("postgres", move || {
-        let db = db.clone();
-        async move { db.check().await }
-    });
-    process.health.add("nats", move || {
-        let bus = bus.clone();
-        async move { bus.check().await }
-    });
     let (keys, clock) = (state.keys.clone(), state.clock);
     process.health.add("signing keys", move || {
         std::future::ready(keys.check(clock.now()))
@@ -157,24 +137,6 @@ async fn serve(settings: &Settings, secrets: &Secrets, limits: Limits) -> anyhow
     process
         .serve(api, Routes::new(IdentityServiceServer::new(state)))
         .await
-}
-
-async fn connect(settings: &Settings) -> anyhow::Result<Bus> {
-    let user = settings
-        .nats_user
-        .as_deref()
-        .context("SHEQUN_NATS_USER is not set")?;
-    let password = settings
-        .nats_password
-        .as_ref()
-        .context("SHEQUN_NATS_PASSWORD is not set")?;
-    Ok(Bus::connect(
-        SERVICE,
-        settings.nats_url.as_str(),
-        user,
-        password.expose_secret(),
-    )
-    .await?)
 }
 
 impl Secrets {

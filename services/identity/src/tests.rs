@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::config::Limits;
 use crate::error::Error;
+use crate::keys::Keys;
 use crate::member::{Member, MemberState};
 use crate::ops::register::Registered;
 use crate::ops::rotate_keys::{Rotation, load, rotate_keys};
@@ -44,7 +45,7 @@ async fn bench() -> Bench {
         login_failures_max: 100,
     };
     let db = Database::new(database.pool.clone());
-    let state = State::new(db, Clock::system(), seal("s"), limits);
+    let state = State::new(db, Clock::system(), seal("s"), Keys::new(), limits);
     state
         .keys
         .reload(&state.db, &state.seal, state.clock.now())

@@ -16,7 +16,8 @@ const SERVICES: [&str; 5] = [
 fn allowed(name: &str) -> &'static [&'static str] {
     match name {
         "contracts" => &[],
-        "chassis" | "outbox" | "testkit" => &["contracts"],
+        "chassis" | "testkit" => &["contracts"],
+        "outbox" => &["chassis", "contracts"],
         "shequn-tests" => &["contracts", "testkit"],
         service if SERVICES.contains(&service) => &["chassis", "contracts", "outbox"],
         unknown => panic!("{unknown}: say in tests/suite/workspace/layers.rs what it may depend on"),

@@ -55,7 +55,7 @@ pub(crate) struct Scanned {
 /// in one transaction; of a repeated one: 3 and no row. It locks rows of this contact only.
 #[tracing::instrument(name = "customers.scan", skip_all)]
 pub(crate) async fn scan(state: &State, scan: &Scan) -> Result<Scanned, Error> {
-    let code = store::code::of_token(&state.pool, &scan.code).await?;
+    let code = store::code::of_token(state.database.tenantless(), &scan.code).await?;
     let (tenant, code_id) = code.ok_or(Error::TokenUnknown)?;
     for _ in 0..ATTEMPTS_MAX {
         if let Some(meeting) = meet(state, tenant, code_id, scan).await? {
