@@ -31,6 +31,8 @@ pub(crate) enum FileError {
 pub(crate) struct File<R> {
     csv: AsyncReader<Meter<R>>,
     record: ByteRecord,
+    /// The first line behind the row before.
+    next_line: u64,
 }
 
 impl<R: AsyncRead + Unpin + Send> File<R> {
@@ -53,6 +55,7 @@ impl<R: AsyncRead + Unpin + Send> File<R> {
         Self {
             csv,
             record: ByteRecord::new(),
+            next_line: 1,
         }
     }
 
@@ -61,6 +64,7 @@ impl<R: AsyncRead + Unpin + Send> File<R> {
         if !self.advance().await? {
             return Err(HeaderError::Empty.into());
         }
+        self.line();
         Ok(Header::parse(&self.record)?)
     }
 
@@ -72,7 +76,8 @@ impl<R: AsyncRead + Unpin + Send> File<R> {
         if !self.advance().await? {
             return Ok(None);
         }
-        Ok(Some(header.row(&self.record, self.line())))
+        let line = self.line();
+        Ok(Some(header.row(&self.record, line)))
     }
 
     /// Reads up to the next record that is not a blank line.
@@ -92,16 +97,19 @@ impl<R: AsyncRead + Unpin + Send> File<R> {
         }
     }
 
-    /// The line the record starts on. The reader's own notion is that of the first blank line before it.
-    fn line(&self) -> i32 {
+    /// The line the record starts on. The reader's own notion is that of the first blank line before it. A quote left
+    /// open at the end of the file holds the last line's end, too: that is no line more.
+    fn line(&mut self) -> i32 {
         let inside = self
             .record
             .as_slice()
             .iter()
             .filter(|byte| **byte == b'\n')
             .count();
-        let next = usize::try_from(self.csv.position().line()).unwrap_or(usize::MAX);
-        i32::try_from(next.saturating_sub(inside + 1)).unwrap_or(i32::MAX)
+        let next_line = self.csv.position().line();
+        let line = next_line.saturating_sub(inside as u64 + 1).max(self.next_line);
+        self.next_line = next_line;
+        i32::try_from(line).unwrap_or(i32::MAX)
     }
 
     /// Reads what is left without looking at it, and answers SHA-256 of what was asked and the whole file.
@@ -281,6 +289,15 @@ mod tests {
             read(text.as_bytes()).await,
             Err(FileError::RowTooLarge { line: 2 })
         ));
+    }
+
+    #[tokio::test]
+    async fn a_quote_left_open_has_a_line_of_its_own() {
+        let (outcomes, _) = read(b"external_id,name\nwx-1,\x8d\nwx-2,\"Li").await.unwrap();
+        let rejected = Err((2, "it has bytes that are not UTF-8".to_owned()));
+        assert_eq!(outcomes, [rejected, taken(3, "wx-2")]);
+        let (outcomes, _) = read(b"external_id,name\nwx-1,\"Li\n\"\nwx-2,\"Li").await.unwrap();
+        assert_eq!(outcomes, [taken(2, "wx-1"), taken(4, "wx-2")]);
     }
 
     #[tokio::test]
