@@ -51,6 +51,8 @@ pub struct State {
     seal: Arc<Seal>,
     keys: Keys,
     hasher: Hasher,
+    /// For those who register, whom nobody knows: a crowd of them must not keep members from logging in.
+    newcomers: Hasher,
     gate: Gate,
 }
 
@@ -66,6 +68,7 @@ impl State {
             seal,
             keys,
             hasher: Hasher::new(limits.password_hashes_max),
+            newcomers: Hasher::new(1),
             gate: Gate::new(failures),
         }
     }

@@ -68,7 +68,7 @@ pub(crate) async fn register(
         licence_number,
         owner,
     } = command;
-    let password = state.hasher.hash(owner.password).await?;
+    let password = state.newcomers.hash(owner.password).await?;
 
     let mut tx = state.db.begin(NOBODY).await?;
     if let Some(answer) = request::earlier(&mut tx, &key).await? {
