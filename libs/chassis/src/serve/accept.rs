@@ -56,6 +56,11 @@ async fn accept(
 }
 
 async fn serve_connection(stream: TcpStream, router: Router, stopping: CancellationToken) {
+    // Its first byte is under no other limit: the timer of headers starts with it.
+    let first_byte = tokio::time::timeout(Duration::from_secs(HEADER_SECS_MAX), stream.readable());
+    if !matches!(stopping.run_until_cancelled(first_byte).await, Some(Ok(Ok(())))) {
+        return;
+    }
     // Without it small answers wait for the client's acknowledgement; failing to set it is no reason to stop.
     let _ = stream.set_nodelay(true);
     let service = router

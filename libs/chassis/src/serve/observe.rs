@@ -130,9 +130,10 @@ fn record(protocol: Protocol, route: String, method: &'static str, status: u16, 
         )
         .record(secs),
         Protocol::Grpc => {
-            // A method nobody implements is a guess; guesses share one series.
-            let unknown = status == (tonic::Code::Unimplemented as i32).to_string();
-            let method = if unknown { UNMATCHED.to_owned() } else { route };
+            // A method nobody implements is a guess, and so may be one that a stranger asks; guesses share one series.
+            let guesses = [tonic::Code::Unimplemented, tonic::Code::Unauthenticated];
+            let is_guess = guesses.iter().any(|code| status == (*code as i32).to_string());
+            let method = if is_guess { UNMATCHED.to_owned() } else { route };
             metrics::histogram!("grpc_request_duration_seconds", "method" => method, "status" => status)
                 .record(secs);
         }
