@@ -202,7 +202,8 @@ impl Problem {
 }
 
 /// Whether the same statement may well succeed a second later.
-fn is_passing(error: &sqlx::Error) -> bool {
+#[must_use]
+pub fn is_passing(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed

@@ -18,14 +18,16 @@ use crate::{Bus, Database, Tx, bus, crash_point, dead_letters, inbox, trace};
 pub(crate) const ATTEMPTS_MAX: i32 = 5;
 /// A crashed listener's events come again after this; living ones say in time that they still work.
 const ACK_WAIT: Duration = Duration::from_secs(10);
-/// Only a fuse: the listener counts attempts itself and terminates at [`ATTEMPTS_MAX`].
-const DELIVERIES_MAX: i64 = 1_000;
+/// Without end: the listener counts attempts itself and terminates at [`ATTEMPTS_MAX`]. While its database is away
+/// nothing is counted, and nothing may be lost either.
+const DELIVERIES_MAX: i64 = -1;
 const ACKS_PENDING_MAX: i64 = 512;
 const PULL_MESSAGES_MAX: usize = 128;
 const PULL_EXPIRES: Duration = Duration::from_secs(10);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const RECONNECT_BACK_OFF: Duration = Duration::from_millis(500);
 const NOT_COUNTED_BACK_OFF: Duration = Duration::from_secs(1);
+const NOT_COUNTED_BACK_OFF_MAX: Duration = Duration::from_secs(30);
 
 /// What a handler may fail with; it is retried, then becomes the dead letter's reason.
 pub type HandlerError = Box<dyn std::error::Error + Send + Sync>;
@@ -122,7 +124,7 @@ impl<E: Event + 'static, H: Handler<E>> Listener<E, H> {
             tokio::select! {
                 () = stopping.cancelled() => break Ok(()),
                 message = messages.next() => match message {
-                    Some(Ok(message)) => lanes.put(message).await,
+                    Some(Ok(message)) => if !lanes.put(message).await { break Err("a lane died".into()) },
                     Some(Err(error)) => break Err(error.into()),
                     None => break Ok(()),
                 },
@@ -157,14 +159,16 @@ impl<E: Event + 'static, H: Handler<E>> Listener<E, H> {
     pub(crate) async fn apply(&self, envelope: &Envelope) -> Result<bool, HandlerError> {
         let event: E = envelope.open()?;
         let mut tx = self.db.begin(envelope.tenant_id).await?;
-        if !inbox::first_time(&mut tx, self.durable, envelope).await? {
+        let Some(attempts) = inbox::first_time(&mut tx, self.durable, envelope).await? else {
             return Ok(false);
-        }
+        };
         AssertUnwindSafe(self.handler.handle(&mut tx, event, envelope))
             .catch_unwind()
             .await
             .map_err(|_| "handler panicked")??;
-        inbox::unbury(&mut tx, self.durable, envelope.event_id).await?;
+        if attempts > 1 {
+            inbox::unbury(&mut tx, self.durable, envelope.event_id).await?;
+        }
         crash_point("consume-before-commit");
         tx.commit().await?;
         crash_point("consume-before-ack");
@@ -172,9 +176,12 @@ impl<E: Event + 'static, H: Handler<E>> Listener<E, H> {
     }
 
     /// Counts the failure and says what becomes of the message.
-    async fn after_failure(&self, envelope: &Envelope, error: &HandlerError) -> AckKind {
+    async fn after_failure(&self, message: &Message, envelope: &Envelope, error: &HandlerError) -> AckKind {
         let reason = reason(error.as_ref());
         tracing::warn!(reason, event_id = %envelope.event_id, durable = self.durable, "event not handled");
+        if is_passing(error.as_ref()) {
+            return AckKind::Nak(Some(not_counted_back_off(message)));
+        }
         let hopeless = error.is::<contracts::EnvelopeError>();
         match self.count(envelope, &reason, hopeless).await {
             Ok(Some(attempts)) if hopeless || attempts >= ATTEMPTS_MAX => {
@@ -183,8 +190,7 @@ impl<E: Event + 'static, H: Handler<E>> Listener<E, H> {
             }
             Ok(Some(attempts)) => AckKind::Nak(Some(back_off(attempts))),
             Ok(None) => AckKind::Ack,
-            // The database is away: that is no attempt.
-            Err(_) => AckKind::Nak(Some(NOT_COUNTED_BACK_OFF)),
+            Err(_) => AckKind::Nak(Some(not_counted_back_off(message))),
         }
     }
 
@@ -240,7 +246,7 @@ impl<E: Event + 'static, H: Handler<E>> AsyncWork for Listener<E, H> {
         let ack = async {
             match self.apply_with_progress(&message, &envelope).await {
                 Ok(_) => AckKind::Ack,
-                Err(error) => self.after_failure(&envelope, &error).await,
+                Err(error) => self.after_failure(&message, &envelope, &error).await,
             }
         }
         .instrument(span)
@@ -262,6 +268,21 @@ fn back_off(attempts: i32) -> Duration {
     Duration::from_millis(200 * 4_u64.pow(exponent)).mul_f64(0.5 + rand::random::<f64>())
 }
 
+/// 1 s at first, 30 s at most: a long outage is not made longer by what waits for its end.
+fn not_counted_back_off(message: &Message) -> Duration {
+    let delivered = message.info().map_or(1, |info| info.delivered);
+    NOT_COUNTED_BACK_OFF
+        .saturating_mul(u32::try_from(delivered).unwrap_or(u32::MAX))
+        .min(NOT_COUNTED_BACK_OFF_MAX)
+}
+
+/// Whether the database was away, crowded or in a deadlock: that says nothing about the event and is no attempt.
+fn is_passing(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&error| error.source())
+        .filter_map(|error| error.downcast_ref::<sqlx::Error>())
+        .any(chassis::problem::is_passing)
+}
+
 /// The error and its sources on one line.
 pub(crate) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -272,4 +293,20 @@ pub(crate) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the database failed")]
+    struct Failed(#[from] sqlx::Error);
+
+    #[test]
+    fn only_faults_that_pass_are_no_attempts() {
+        assert!(is_passing(&Failed(sqlx::Error::PoolTimedOut)));
+        assert!(!is_passing(&Failed(sqlx::Error::RowNotFound)));
+        assert!(!is_passing(&contracts::EnvelopeError::Header("ce-id")));
+    }
 }

@@ -71,7 +71,7 @@ pub async fn run(command: Command, db: &Database) -> Result<(), CommandError> {
 pub enum CommandError {
     #[error("{0:?} is no id of a dead letter; `dead-letters list` shows them")]
     Id(String),
-    #[error(transparent)]
+    #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
 

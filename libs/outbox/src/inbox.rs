@@ -6,26 +6,26 @@ use uuid::Uuid;
 
 use crate::Tx;
 
-/// Whether the event is not in effect yet; if so it is, once the transaction commits. A second
-/// delivery at the same time waits here for the first one's outcome.
+/// The how-manieth attempt this is, unless the event is in effect already; it is once the transaction commits. A
+/// second delivery at the same time waits here for the first one's outcome.
 pub(crate) async fn first_time(
     tx: &mut Tx,
     consumer: &str,
     envelope: &Envelope,
-) -> Result<bool, sqlx::Error> {
-    sqlx::query(
+) -> Result<Option<i32>, sqlx::Error> {
+    sqlx::query_scalar(
         "insert into inbox (consumer, event_id, tenant_id, attempts, handled_at)
          values ($1, $2, $3, 1, now())
          on conflict (consumer, event_id) do update
            set handled_at = now(), attempts = inbox.attempts + 1
-           where inbox.handled_at is null",
+           where inbox.handled_at is null
+         returning attempts",
     )
     .bind(consumer)
     .bind(envelope.event_id)
     .bind(envelope.tenant_id.0)
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await
-    .map(|done| done.rows_affected() == 1)
 }
 
 /// Counts a failed attempt; how many there were, or `None` when the event is in effect after all.

@@ -39,19 +39,23 @@ impl Lanes {
 
     /// Hands a message to its key's lane, waiting while the lane is full.
     ///
-    /// The key is the subject's tail behind the event's name: tenant and key.
-    pub(crate) async fn put(&self, message: Message) {
+    /// The key is the subject's tail behind the event's name: tenant and key. False when the lane's task died; the
+    /// message comes again.
+    pub(crate) async fn put(&self, message: Message) -> bool {
         let mut hasher = DefaultHasher::new();
         message.subject.splitn(5, '.').nth(4).hash(&mut hasher);
         let lane = (hasher.finish() % LANES as u64) as usize;
-        // Fails only if the lane's task died, which ends the process; the message comes again.
-        let _ = self.senders[lane].send(message).await;
+        self.senders[lane].send(message).await.is_ok()
     }
 
     /// Finishes what was handed over.
-    pub(crate) async fn finish(self) {
+    pub(crate) async fn finish(mut self) {
         drop(self.senders);
-        self.tasks.join_all().await;
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(panic) = ended {
+                tracing::error!(%panic, "a lane died");
+            }
+        }
     }
 }
 

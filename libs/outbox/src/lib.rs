@@ -24,4 +24,4 @@ pub use database::{Database, Tx};
 pub use link::{Link, Upkeep};
 pub use migrate::{MigrateError, migrate};
 pub use record::{RecordError, record, record_all};
-pub use relay::{RelayError, relay};
+pub use relay::relay;

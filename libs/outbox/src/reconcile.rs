@@ -5,7 +5,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy
 use std::time::Duration;
 
 use crate::relay::RelayError;
-use crate::{Bus, Database, Tx, prune};
+use crate::{Bus, Database, Tx};
 
 const HOUR: u64 = 3_600;
 /// How long events stay in the stream, and published rows in the outbox.
@@ -53,7 +53,6 @@ impl Publisher {
             _ => 0,
         };
         self.learn(&mut tx, epoch, last_seq).await?;
-        prune::prune(&mut tx).await?;
         let pending: i64 = sqlx::query_scalar("select count(*) from outbox where published_at is null")
             .fetch_one(&mut *tx)
             .await?;
@@ -69,14 +68,34 @@ impl Publisher {
         Ok(())
     }
 
-    /// Remembers the highest sequence acknowledged, to notice when the stream's goes back.
-    pub(crate) async fn remember(&self, tx: &mut Tx, stream_seq: Option<i64>) -> Result<(), sqlx::Error> {
-        sqlx::query("update relay_state set last_seq = greatest(last_seq, $2) where stream = $1")
-            .bind(self.service)
-            .bind(stream_seq)
-            .execute(&mut **tx)
-            .await
-            .map(drop)
+    /// Remembers the highest sequence acknowledged, to notice when the stream's goes back. It has gone back if `first`,
+    /// the lowest one given to a new message, was given before: what had it, and all behind, is published again.
+    pub(crate) async fn remember(
+        &self,
+        tx: &mut Tx,
+        first: Option<i64>,
+        last: Option<i64>,
+    ) -> Result<(), sqlx::Error> {
+        let known = self.known(tx).await?.map(|(_, known_seq)| known_seq);
+        let is_torn = first.is_some() && first <= known;
+        if let Some(first) = first.filter(|_| is_torn) {
+            let events = unpublish_after(tx, first - 1).await?;
+            tracing::warn!(
+                service = self.service,
+                events,
+                "stream went back; publishing its tail again"
+            );
+        }
+        sqlx::query(
+            "update relay_state set last_seq = case when $3 then $2 else greatest(last_seq, $2) end
+             where stream = $1",
+        )
+        .bind(self.service)
+        .bind(last)
+        .bind(is_torn)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
     }
 
     async fn known(&self, tx: &mut Tx) -> Result<Option<(i64, i64)>, sqlx::Error> {
@@ -114,16 +133,20 @@ impl Publisher {
         let name = config.name.clone();
         self.bus
             .jetstream()
-            // Creating what is there already only answers with it. Changing a stream is not a
+            // One that is there stays as its operator set it, replicas and all. Changing a stream is not a
             // service's right: a changed one could copy into, or out of, another's.
-            .create_stream(config)
+            .get_or_create_stream(config)
             .await
             .map(|stream| stream.cached_info().clone())
             .map_err(|error| RelayError::Stream(name, error.into()))
     }
 }
 
+/// A wiped stream may mean a week of rows, and half of them would be no help: it takes the time it needs.
 async fn unpublish_after(tx: &mut Tx, stream_seq: i64) -> Result<u64, sqlx::Error> {
+    sqlx::query("set local statement_timeout = 0")
+        .execute(&mut **tx)
+        .await?;
     sqlx::query(
         "update outbox set published_at = null, stream_seq = null
          where published_at is not null and stream_seq > $1",

@@ -11,7 +11,7 @@ use crate::{Tx, trace};
 pub enum RecordError {
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
-    #[error(transparent)]
+    #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
 

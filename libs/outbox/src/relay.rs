@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use tokio_util::sync::CancellationToken;
 
 use crate::reconcile::Publisher;
-use crate::{Bus, Database, Tx, bus, crash_point};
+use crate::{Bus, Database, Tx, bus, crash_point, prune};
 
 const BATCH_EVENTS_MAX: i64 = 500;
 /// A crash may lose the wake-up; the poll then finds what was committed.
@@ -22,8 +22,8 @@ const FLUSH_MAX: Duration = Duration::from_secs(4);
 
 /// Why a round of the relay ended early; what it did not publish stays in the outbox.
 #[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    #[error(transparent)]
+pub(crate) enum RelayError {
+    #[error("the database failed")]
     Database(#[from] sqlx::Error),
     #[error("stream {0} is not available")]
     Stream(String, #[source] async_nats::Error),
@@ -40,13 +40,21 @@ pub async fn relay(
     bus: Bus,
     service: &'static str,
     stopping: CancellationToken,
-) -> Result<(), RelayError> {
+) -> Result<(), std::convert::Infallible> {
+    tokio::join!(
+        carry(&db, &bus, service, &stopping),
+        prune::prune_until(&db, &stopping)
+    );
+    Ok(())
+}
+
+async fn carry(db: &Database, bus: &Bus, service: &'static str, stopping: &CancellationToken) {
     let publisher = Publisher::new(db.clone(), bus.clone(), service);
     let mut check = tokio::time::interval(CHECK_EVERY);
     while !stopping.is_cancelled() {
         let round = tokio::select! {
-            () = db.recorded() => drain(&db, &bus, &publisher).await,
-            () = tokio::time::sleep(POLL) => drain(&db, &bus, &publisher).await,
+            () = db.recorded() => drain(db, bus, &publisher).await,
+            () = tokio::time::sleep(POLL) => drain(db, bus, &publisher).await,
             _ = check.tick() => publisher.reconcile().await,
             () = stopping.cancelled() => break,
         };
@@ -67,14 +75,13 @@ pub async fn relay(
             }
         }
     }
-    match tokio::time::timeout(FLUSH_MAX, drain(&db, &bus, &publisher)).await {
+    match tokio::time::timeout(FLUSH_MAX, drain(db, bus, &publisher)).await {
         Ok(Ok(())) => tracing::info!(service, "outbox is flushed"),
         _ => tracing::warn!(
             service,
             "outbox is not flushed; the next start publishes the rest"
         ),
     }
-    Ok(())
 }
 
 /// Publishes until the outbox is empty.
@@ -98,10 +105,14 @@ async fn publish_batch(db: &Database, bus: &Bus, publisher: &Publisher) -> Resul
     crash_point("relay-before-publish");
     let acknowledged = publish(bus, publisher.service(), &rows).await;
     crash_point("relay-after-publish");
+    let seqs = acknowledged.iter().map(|ack| ack.stream_seq);
+    let new = acknowledged
+        .iter()
+        .filter(|ack| !ack.duplicate)
+        .map(|ack| ack.stream_seq);
+    // Before the batch is marked: what is forgotten is what was published earlier.
+    publisher.remember(&mut tx, new.min(), seqs.max()).await?;
     mark_published(&mut tx, &acknowledged).await?;
-    publisher
-        .remember(&mut tx, acknowledged.iter().map(|ack| ack.stream_seq).max())
-        .await?;
     tx.commit().await?;
     metrics::counter!("outbox_events_published_total").increment(acknowledged.len() as u64);
     match rows.len() - acknowledged.len() {
@@ -121,6 +132,8 @@ struct Pending {
 struct Acknowledged {
     seq: i64,
     stream_seq: i64,
+    /// The stream had it already.
+    duplicate: bool,
 }
 
 /// Sends the batch in waves. A wave holds at most one event of a key and the next wave waits for
@@ -152,6 +165,7 @@ async fn publish(bus: &Bus, service: &str, rows: &[Pending]) -> Vec<Acknowledged
                 Ok(ack) => acknowledged.push(Acknowledged {
                     seq: row.seq,
                     stream_seq: ack.sequence.cast_signed(),
+                    duplicate: ack.duplicate,
                 }),
                 Err(error) => {
                     tracing::debug!(%error, event_id = %row.envelope.event_id, "event not acknowledged");

@@ -12,7 +12,7 @@ pub enum RequestError {
     OtherBody,
     #[error("stored answer does not decode")]
     Answer(#[from] serde_json::Error),
-    #[error(transparent)]
+    #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
 
@@ -35,11 +35,13 @@ pub async fn earlier<T: DeserializeOwned>(tx: &mut Tx, key: &RequestKey) -> Resu
     if claimed == 1 {
         return Ok(None);
     }
-    let (fingerprint, answer): (Vec<u8>, serde_json::Value) =
-        sqlx::query_as("select fingerprint, coalesce(answer, 'null') from request where key = $1")
-            .bind(&key.key)
-            .fetch_one(&mut **tx)
-            .await?;
+    let (fingerprint, answer): (Vec<u8>, serde_json::Value) = sqlx::query_as(
+        "select fingerprint, coalesce(answer, 'null') from request
+             where tenant_id = current_setting('shequn.tenant')::uuid and key = $1",
+    )
+    .bind(&key.key)
+    .fetch_one(&mut **tx)
+    .await?;
     if fingerprint != key.fingerprint {
         return Err(RequestError::OtherBody);
     }
@@ -51,10 +53,13 @@ pub async fn earlier<T: DeserializeOwned>(tx: &mut Tx, key: &RequestKey) -> Resu
 /// # Errors
 /// When the answer does not encode or the database fails.
 pub async fn keep<T: Serialize>(tx: &mut Tx, key: &RequestKey, answer: &T) -> Result<(), RequestError> {
-    sqlx::query("update request set answer = $2 where key = $1")
-        .bind(&key.key)
-        .bind(serde_json::to_value(answer)?)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "update request set answer = $2
+         where tenant_id = current_setting('shequn.tenant')::uuid and key = $1",
+    )
+    .bind(&key.key)
+    .bind(serde_json::to_value(answer)?)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }

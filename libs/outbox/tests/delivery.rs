@@ -76,13 +76,7 @@ impl Lane {
 
     async fn record(&self, tenant: TenantId, contact: ContactId, state: &str) -> anyhow::Result<()> {
         let mut tx = self.publisher.begin(tenant).await?;
-        let event = ContactBefriended {
-            tenant_id: tenant.to_string(),
-            contact_id: contact.to_string(),
-            state: state.to_owned(),
-            ..ContactBefriended::default()
-        };
-        outbox::record(&mut tx, &event, now()).await?;
+        outbox::record(&mut tx, &befriended(tenant, contact, state), now()).await?;
         Ok(tx.commit().await?)
     }
 
@@ -93,6 +87,15 @@ impl Lane {
             .fetch_one(&mut *tx)
             .await?;
         Ok(usize::try_from(count)?)
+    }
+}
+
+fn befriended(tenant: TenantId, contact: ContactId, state: &str) -> ContactBefriended {
+    ContactBefriended {
+        tenant_id: tenant.to_string(),
+        contact_id: contact.to_string(),
+        state: state.to_owned(),
+        ..ContactBefriended::default()
     }
 }
 
@@ -205,6 +208,38 @@ async fn a_wiped_stream_is_filled_again_and_nothing_is_in_effect_twice() -> anyh
         11,
         "each event came once more, none had effect twice"
     );
+    Ok(())
+}
+
+/// The stream falls back, and what comes next takes the sequences of what it lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_the_stream_lost_is_published_again() -> anyhow::Result<()> {
+    let lane = Lane::start("tail").await?;
+    let notes = Notes::default();
+    let tenant = TenantId::new();
+    lane.relay().await?;
+    lane.listen(notes.clone()).await?;
+    lane.record(tenant, ContactId::new(), "kept").await?;
+    eventually(async || notes.seen().len().eq(&1).then_some(()).ok_or("one")).await?;
+
+    // As if it had been published, as the second one, before the stream lost it.
+    let mut tx = lane.publisher.begin(tenant).await?;
+    outbox::record(&mut tx, &befriended(tenant, ContactId::new(), "lost"), now()).await?;
+    sqlx::query(
+        "with lost as (update outbox set published_at = now(), stream_seq = 2 where published_at is null)
+         update relay_state set last_seq = 2",
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+
+    lane.record(tenant, ContactId::new(), "next").await?;
+    eventually(async || {
+        let mut seen: Vec<String> = notes.seen().into_iter().map(|(_, state)| state).collect();
+        seen.sort();
+        (seen == ["kept", "lost", "next"]).then_some(()).ok_or(seen)
+    })
+    .await?;
     Ok(())
 }
 

@@ -54,7 +54,7 @@ pub(crate) enum Error {
     Request(#[from] RequestError),
     #[error("event not recorded")]
     Record(#[from] RecordError),
-    #[error(transparent)]
+    #[error("the database failed")]
     Database(#[from] sqlx::Error),
     #[error("picture not drawn")]
     Picture(#[from] qrcode::types::QrError),
