@@ -14,6 +14,21 @@ use crate::screen::{Cell, Table, count};
 
 /// Contacts that tests/demo/contacts.csv holds besides its bad rows.
 const GOOD_ROWS: u64 = 1_200;
+/// Those: line and column.
+const BAD_ROWS: [(u64, &str); 12] = [
+    (90, "name"),
+    (154, "external_id"),
+    (241, "phone"),
+    (323, "phone"),
+    (408, "external_id"),
+    (540, "name"),
+    (627, "name"),
+    (753, "birth_month"),
+    (880, "phone"),
+    (969, ""),
+    (1_055, "birth_month"),
+    (1_179, "external_id"),
+];
 /// A file may have 256 MiB.
 const UPLOAD: Duration = Duration::from_secs(30 * 60);
 const REJECTIONS_SHOWN: usize = 20;
@@ -36,13 +51,28 @@ struct Report {
     rejected: u64,
 }
 
+/// A row that was not taken.
+#[derive(Deserialize)]
+struct Rejection {
+    line: u64,
+    field: Option<String>,
+    reason: String,
+}
+
+impl Rejection {
+    fn is_told(&self) -> bool {
+        self.line > 1 && !self.reason.is_empty()
+    }
+}
+
 /// Imports the file: first only to see what would happen, then really.
 pub(crate) async fn import(run: &mut Run<'_>, shop: &Shop, rows: u64) -> anyhow::Result<Vec<Imported>> {
     let path = run.home.options.contacts.clone();
     let began = Instant::now();
     let dry = upload(run, shop, &path, true).await?;
     run.done("Contacts read in a dry run", usize::try_from(dry.rows)?, began);
-    show_rejections(run, shop, &dry).await?;
+    let rejections = rejections(run, shop, &dry).await?;
+    show(run, &dry, &rejections);
 
     let began = Instant::now();
     let report = upload(run, shop, &path, false).await?;
@@ -50,7 +80,7 @@ pub(crate) async fn import(run: &mut Run<'_>, shop: &Shop, rows: u64) -> anyhow:
     run.done("Contacts imported", usize::try_from(report.created)?, began);
     run.part(
         "rows rejected, each with line and reason",
-        usize::try_from(report.rejected)?,
+        rejections.iter().filter(|row| row.is_told()).count(),
     );
 
     let checks = &mut run.checks;
@@ -70,9 +100,16 @@ pub(crate) async fn import(run: &mut Run<'_>, shop: &Shop, rows: u64) -> anyhow:
         dry.rejected,
         report.rejected,
     );
+    let told = rejections.iter().filter(|row| row.is_told()).count() as u64;
+    checks.equal("rejected rows told with line and reason", dry.rejected, told);
     checks.equal("contacts the brand has", report.created, imported.len() as u64);
     if !run.home.options.has_own_contacts() {
         checks.equal("good rows of contacts.csv", GOOD_ROWS, report.created);
+        let bad: Vec<(u64, &str)> = rejections
+            .iter()
+            .map(|row| (row.line, row.field.as_deref().unwrap_or_default()))
+            .collect();
+        checks.holds(bad == BAD_ROWS, || format!("bad rows of contacts.csv: {bad:?}"));
     }
     ensure!(
         !imported.is_empty(),
@@ -127,18 +164,28 @@ async fn upload(run: &Run<'_>, shop: &Shop, path: &Path, dry_run: bool) -> anyho
     serde_json::from_value(answer).context("the answer is no report of an import")
 }
 
-async fn show_rejections(run: &Run<'_>, shop: &Shop, report: &Report) -> anyhow::Result<()> {
-    let path = format!("/v1/imports/{}/rows", report.import_id);
+fn rejections_of(report: &Report) -> String {
+    format!("/v1/imports/{}/rows", report.import_id)
+}
+
+async fn rejections(run: &Run<'_>, shop: &Shop, report: &Report) -> anyhow::Result<Vec<Rejection>> {
+    let path = rejections_of(report);
     let rows = run
         .api
         .all("customers", &path, &shop.operator.token().await?)
         .await?;
+    rows.into_iter()
+        .map(|row| serde_json::from_value(row).with_context(|| path.clone()))
+        .collect()
+}
+
+fn show(run: &Run<'_>, report: &Report, rows: &[Rejection]) {
     let mut table = Table::new(&["line", "column", "reason"]);
     for row in rows.iter().take(REJECTIONS_SHOWN) {
         table.row(vec![
-            Cell::figure(row["line"].to_string()),
-            Cell::word(row["field"].as_str().unwrap_or("–")),
-            Cell::word(row["reason"].as_str().unwrap_or_default()),
+            Cell::figure(row.line.to_string()),
+            Cell::word(row.field.as_deref().unwrap_or("–")),
+            Cell::word(&row.reason),
         ]);
     }
     if !rows.is_empty() {
@@ -147,11 +194,11 @@ async fn show_rejections(run: &Run<'_>, shop: &Shop, report: &Report) -> anyhow:
     if rows.len() > REJECTIONS_SHOWN {
         let more = count((rows.len() - REJECTIONS_SHOWN) as u64);
         run.screen.note(&format!(
-            "… and {more} more: GET {}{path}",
-            run.api.url("customers")
+            "… and {more} more: GET {}{}",
+            run.api.url("customers"),
+            rejections_of(report)
         ));
     }
-    Ok(())
 }
 
 async fn list(run: &Run<'_>, shop: &Shop) -> anyhow::Result<Vec<Imported>> {

@@ -34,4 +34,9 @@ impl Options {
     pub(crate) fn has_own_contacts(&self) -> bool {
         self.contacts != file("contacts.csv")
     }
+
+    /// Whether the orders are the ones that come with the demo.
+    pub(crate) fn has_own_orders(&self) -> bool {
+        self.orders != file("orders.csv")
+    }
 }

@@ -3,5 +3,6 @@
 mod befriend;
 mod broadcast;
 mod commission;
+mod demo;
 mod groups;
 mod trace;
