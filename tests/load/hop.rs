@@ -1,6 +1,6 @@
 //! From a commit in customers to the handler's commit in broadcast, by Postgres' own commit times.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use testkit::{Set, eventually};
@@ -12,11 +12,19 @@ use crate::http::Connection;
 use crate::scene::Scene;
 
 const CONNECTIONS: usize = 16;
+/// Of the rate meant; otherwise the figure is of another load.
+const REACHED_MIN: f64 = 0.95;
 
 pub(crate) async fn measure(_set: &Set, scene: &Scene, figures: &mut Figures) -> anyhow::Result<()> {
     for (name, events, per_s) in [("event_hop_idle", 200, 10), ("event_hop_loaded", 5_000, 500)] {
         let prefix = format!("{name}-");
+        let began = Instant::now();
         scan_at(scene, &prefix, events, per_s).await?;
+        let reached = events as f64 / began.elapsed().as_secs_f64();
+        ensure!(
+            reached >= per_s as f64 * REACHED_MIN,
+            "{reached:.0} events/s were reached, not {per_s}"
+        );
         let mut hops = eventually(async || {
             let hops = hops_ms(scene, &prefix).await?;
             ensure!(

@@ -64,6 +64,19 @@ impl Scene {
             .await?)
     }
 
+    /// How many recorded events are still to be published.
+    pub(crate) async fn unpublished(&self) -> anyhow::Result<i64> {
+        let sql = "select count(*) from customers.outbox where published_at is null";
+        Ok(sqlx::query_scalar(sql).fetch_one(&self.superuser).await?)
+    }
+
+    /// Takes back what nobody is to publish.
+    pub(crate) async fn forget_unpublished(&self) -> anyhow::Result<()> {
+        let sql = "delete from customers.outbox where published_at is null";
+        sqlx::query(sql).execute(&self.superuser).await?;
+        Ok(())
+    }
+
     /// How many events of these contacts were recorded.
     pub(crate) async fn events(&self, prefix: &str) -> anyhow::Result<i64> {
         let sql = "select count(*) from customers.outbox join customers.contact on contact_id::text = key
