@@ -24,6 +24,14 @@ const IDLE_SECS_MAX: u64 = 300;
 /// # Errors
 /// When the URL is missing or malformed.
 pub fn pool(settings: &Settings) -> anyhow::Result<PgPool> {
+    of(settings, settings.pool_connections_max)
+}
+
+/// The same with another number of connections at most.
+///
+/// # Errors
+/// When the URL is missing or malformed.
+pub fn of(settings: &Settings, connections_max: u32) -> anyhow::Result<PgPool> {
     let options = parse(settings.database_url.as_ref(), "SHEQUN_DATABASE_URL")?.options([
         ("statement_timeout", format!("{STATEMENT_SECS_MAX}s")),
         ("lock_timeout", format!("{LOCK_SECS_MAX}s")),
@@ -33,7 +41,7 @@ pub fn pool(settings: &Settings) -> anyhow::Result<PgPool> {
         ),
     ]);
     Ok(PgPoolOptions::new()
-        .max_connections(settings.pool_connections_max)
+        .max_connections(connections_max)
         .acquire_timeout(Duration::from_secs(ACQUIRE_SECS_MAX))
         .idle_timeout(Duration::from_secs(IDLE_SECS_MAX))
         // Asking before every use costs a round trip; a busy connection that died says so at once.

@@ -56,18 +56,6 @@ impl Database {
         &self.pool
     }
 
-    /// Whether the database answers, for the readiness check.
-    ///
-    /// # Errors
-    /// What it answers instead.
-    pub async fn check(&self) -> Result<(), String> {
-        sqlx::query("select 1")
-            .execute(&self.pool)
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string())
-    }
-
     /// Resolves once some transaction committed an event.
     pub(crate) async fn recorded(&self) {
         self.recorded.notified().await;

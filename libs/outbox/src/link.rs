@@ -24,10 +24,11 @@ impl Link {
         let database = Database::new(chassis::pool(settings)?);
         let bus = connect(process.service(), settings).await?;
 
-        let checked = database.clone();
+        // A connection of its own: a crowd that takes all the others must not make every replica unready at once.
+        let checked = chassis::pool::of(settings, 1)?;
         process.health.add("postgres", move || {
-            let database = checked.clone();
-            async move { database.check().await }
+            let pool = checked.clone();
+            async move { chassis::pool::check(&pool).await }
         });
         let checked = bus.clone();
         process.health.add("nats", move || {
