@@ -46,6 +46,8 @@ pub(crate) enum Error {
     TooManyRows,
     #[error("an import with this key is under way")]
     ImportRunning,
+    #[error("the service stops; the batches so far are written")]
+    Stopping,
     #[error("a later run of this import has taken over")]
     ImportTakenOver,
     #[error(transparent)]
@@ -124,6 +126,7 @@ impl From<Error> for Problem {
                 "look at its progress, or repeat it later",
             )
             .field("Idempotency-Key"),
+            Error::Stopping => problem(Unavailable, "stopping", "send the file again under the same key"),
             Error::ImportTakenOver => problem(
                 Conflict,
                 "import_taken_over",

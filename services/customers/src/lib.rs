@@ -24,6 +24,7 @@ use contracts::customers::v1::customers_service_server::CustomersServiceServer;
 use contracts::identity::v1::{MemberJoined, MemberLeft, TenantVerified};
 use outbox::{Database, Link};
 use sqlx::migrate::Migrator;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use url::Url;
 
@@ -39,6 +40,8 @@ pub struct State {
     clock: Clock,
     signer: Signer,
     public_url: Url,
+    /// An upload may take longer than the drain; it ends at the next batch.
+    stopping: CancellationToken,
 }
 
 /// Does what the command line says.
@@ -65,6 +68,7 @@ async fn serve(settings: &Settings, public_url: Url) -> anyhow::Result<()> {
         clock: process.clock,
         signer: process.signer.clone(),
         public_url,
+        stopping: process.stopping(),
     };
 
     link.listen::<TenantVerified, _>(&process, "customers-tenant", state.clone());

@@ -6,6 +6,7 @@ use contracts::identity::v1::{MemberJoined, MemberLeft};
 use contracts::{CodeId, Envelope, Event, MemberId, RequestKey, TenantId};
 use outbox::{Database, Handler};
 use testkit::{Stack, TestDatabase};
+use tokio_util::sync::CancellationToken;
 
 use crate::code::{Code, CodeMember, NewCode};
 use crate::contact::ExternalId;
@@ -38,6 +39,7 @@ impl Scene {
             clock: Clock::system(),
             signer,
             public_url: "http://localhost".parse().unwrap(),
+            stopping: CancellationToken::new(),
         };
         let scene = Self {
             state,

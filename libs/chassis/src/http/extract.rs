@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use contracts::RequestKey;
 use contracts::header::IDEMPOTENCY_KEY;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode, header};
+use http::{Extensions, HeaderMap, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -37,7 +37,8 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// The `Idempotency-Key` of a request. Name it in `params(IdempotencyKey)` of the route's document.
+/// The `Idempotency-Key` of a request, behind its caller's name: nobody is answered with what somebody else was told.
+/// Name it in `params(IdempotencyKey)` of the route's document.
 #[derive(Clone, Debug, PartialEq, Eq, IntoParams)]
 #[into_params(names("Idempotency-Key"), parameter_in = Header)]
 pub struct IdempotencyKey(
@@ -50,12 +51,11 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        idempotency_key(&parts.headers).map(Self)
+        idempotency_key(&parts.headers, &parts.extensions).map(Self)
     }
 }
 
-/// A JSON body that is acted on once, however often its caller sends it under the same key. Each caller has keys of
-/// its own: nobody is answered with what somebody else was told.
+/// A JSON body that is acted on once, however often its caller sends it under the same key.
 #[derive(Clone, Debug)]
 pub struct Keyed<T> {
     pub key: RequestKey,
@@ -66,11 +66,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let asked_as = request
-            .extensions()
-            .get()
-            .map_or("anybody".to_owned(), Caller::subject);
-        let key = format!("{asked_as} {}", idempotency_key(request.headers())?);
+        let key = idempotency_key(request.headers(), request.extensions())?;
         expect_json(request.headers())?;
         let asked = format!("{}\n{}\n", request.method(), request.uri().path());
         let bytes = read(request, state).await?;
@@ -85,7 +81,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Keyed<T> {
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
+fn idempotency_key(headers: &HeaderMap, extensions: &Extensions) -> Result<String, Problem> {
+    let asked_as = extensions
+        .get()
+        .map_or_else(|| "anybody".to_owned(), Caller::subject);
     let invalid = |code, detail| {
         Problem::new(Class::Invalid, code, detail)
             .field("Idempotency-Key")
@@ -101,7 +100,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
     let bytes = value.as_bytes();
     let fits = (1..=KEY_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic);
     match value.to_str() {
-        Ok(key) if fits && values.next().is_none() => Ok(key.to_owned()),
+        Ok(key) if fits && values.next().is_none() => Ok(format!("{asked_as} {key}")),
         _ => Err(invalid(
             "idempotency_key_malformed",
             "the idempotency key can't be used",

@@ -93,7 +93,12 @@ async fn load(
     let header = file.header().await?;
     let (mut batch, mut writer) = (Batch::default(), Writer::new(state, run));
     let mut census = Census::default();
-    while let Some(row) = file.next(&header).await? {
+    while let Some(row) = state
+        .stopping
+        .run_until_cancelled(file.next(&header))
+        .await
+        .ok_or(Error::Stopping)??
+    {
         batch.add(row.and_then(|row| census.admit(row)));
         if writer.total.rows.cast_unsigned() + batch.len() > ROWS_MAX {
             return Err(Error::TooManyRows);

@@ -6,6 +6,7 @@ use chassis::auth::Operator;
 use chassis::http::Page;
 use contracts::customers::v1::ImportFinished;
 use futures::stream;
+use tokio::io::AsyncWriteExt as _;
 use tokio_util::io::StreamReader;
 
 use super::import_contacts;
@@ -161,6 +162,19 @@ async fn a_file_that_breaks_off_keeps_its_batches_and_can_be_sent_again() {
     let report = import(&scene, scene.operator(), "k", false, &file).await.unwrap();
     assert_eq!(figures(&report), [1_200, 700, 500, 0]);
     assert_eq!(report.import.failure, None);
+}
+
+#[tokio::test]
+async fn a_process_that_stops_does_not_wait_for_the_rest_of_a_file() {
+    let scene = Scene::new().await;
+    let (mut open, body) = tokio::io::duplex(64);
+    open.write_all(b"external_id,name\nwx-1,Li\n").await.unwrap();
+    scene.state.stopping.cancel();
+    let refused = import_contacts(&scene.state, scene.operator(), "k", false, body)
+        .await
+        .unwrap_err();
+    assert_eq!(code_of(refused), "stopping");
+    assert_eq!(scene.rows("import where state = 'failed'").await, 1);
 }
 
 #[tokio::test]
