@@ -2,16 +2,21 @@
 
 use std::{
     collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
+use anyhow::ensure;
 use futures::{FutureExt, future::BoxFuture, future::join_all};
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use crate::{Settings, process::install_crypto};
+
 const CHECK_MILLIS_MAX: u64 = 1_000;
 const CACHE_MILLIS: u64 = 250;
+const ASK_SECS_MAX: u64 = 3;
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
@@ -49,6 +54,29 @@ impl Report {
     pub fn is_ready(&self) -> bool {
         self.status == Status::Ready
     }
+}
+
+/// Asks the process that serves on this host, at the operator's listener of these settings, whether it is ready.
+///
+/// # Errors
+/// What it answers instead.
+pub async fn ask(settings: &Settings) -> anyhow::Result<()> {
+    let mut at = settings.ops_listen;
+    ensure!(at.port() != 0, "SHEQUN_OPS_LISTEN names no port to ask at");
+    if at.ip().is_unspecified() {
+        at.set_ip(match at {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    install_crypto();
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(ASK_SECS_MAX))
+        .build()?;
+    let answer = client.get(format!("http://{at}/health/ready")).send().await?;
+    let is_ready = answer.status().is_success();
+    ensure!(is_ready, "not ready: {}", answer.text().await?);
+    Ok(())
 }
 
 impl Health {

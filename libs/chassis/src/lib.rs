@@ -4,7 +4,7 @@
 pub mod auth;
 mod clock;
 pub mod grpc;
-mod health;
+pub mod health;
 pub mod http;
 mod metrics;
 pub mod pool;

@@ -260,7 +260,7 @@ impl Loops {
 }
 
 /// The one provider of TLS in this build; without it the first connection would panic.
-fn install_crypto() {
+pub(crate) fn install_crypto() {
     // An error says that one is installed already, by an earlier `Process` of the same test.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

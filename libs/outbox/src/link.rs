@@ -78,6 +78,8 @@ pub enum Upkeep {
     /// Look at the events that could not be handled, or hand them back
     #[command(subcommand)]
     DeadLetters(dead_letters::Command),
+    /// Ask the process that serves on this host whether it is ready
+    Health,
 }
 
 impl Upkeep {
@@ -97,6 +99,7 @@ impl Upkeep {
             Self::DeadLetters(command) => {
                 Ok(dead_letters::run(command, &Database::new(chassis::pool(settings)?)).await?)
             }
+            Self::Health => chassis::health::ask(settings).await,
         }
     }
 }
