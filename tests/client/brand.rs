@@ -53,10 +53,15 @@ pub async fn reviewer_token(api: &Api, stack: &Stack) -> anyhow::Result<String> 
 /// # Errors
 /// When the registration or the owner's login is refused.
 pub async fn register(api: &Api, slug: &str, name: &str) -> anyhow::Result<Brand> {
+    register_in(api, slug, name, "Asia/Shanghai").await
+}
+
+async fn register_in(api: &Api, slug: &str, name: &str, zone: &str) -> anyhow::Result<Brand> {
     let email = format!("owner@{slug}.example");
     let body = json!({
         "slug": slug,
         "name": name,
+        "zone": zone,
         "owner": {"email": email, "name": "王 雅婷", "alias": "雅婷", "password": PASSWORD},
     });
     let answer = api.post("identity", "/v1/tenants").json(&body).ok().await?;
@@ -77,14 +82,16 @@ pub async fn register(api: &Api, slug: &str, name: &str) -> anyhow::Result<Brand
 }
 
 impl Brand {
-    /// A verified brand with a random slug, known to every service.
+    /// A verified brand with a random slug, known to every service. It lives where it is noon: no day or week ends
+    /// under a test's caps.
     ///
     /// # Errors
     /// When a step is refused.
     pub async fn verified(stack: &Stack) -> anyhow::Result<Self> {
         let api = Api::new(stack);
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let brand = register(&api, &format!("brand-{}", &id[..12]), "花咲 Cosmetics").await?;
+        let slug = format!("brand-{}", &id[..12]);
+        let brand = register_in(&api, &slug, "花咲 Cosmetics", &noon()).await?;
         brand.review(&reviewer_token(&api, stack).await?).await?;
         Ok(brand)
     }
@@ -159,6 +166,13 @@ impl Brand {
             agents: people,
         })
     }
+}
+
+/// A zone in which it is between noon and one o'clock. Zones of this form count hours to the west.
+#[expect(clippy::disallowed_methods, reason = "a test is its own clock")]
+fn noon() -> String {
+    let hour = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).hour();
+    format!("Etc/GMT{:+}", hour - 12)
 }
 
 async fn login(api: &Api, slug: &str, email: &str) -> anyhow::Result<String> {

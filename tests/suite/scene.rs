@@ -1,9 +1,11 @@
 //! What most stories begin with: a verified brand, an agent, a live code, contacts who scan it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use client::{Api, Brand, Login};
+use anyhow::{Context as _, anyhow, ensure};
+use async_nats::jetstream::{self, consumer::PullConsumer};
+use client::{Api, Brand, Login, text};
 use serde_json::{Value, json};
 use testkit::{Stack, eventually, eventually_within};
 
@@ -19,6 +21,7 @@ pub(crate) struct Scene {
     pub(crate) operator: Login,
     pub(crate) agents: Vec<Login>,
     pub(crate) code: String,
+    pub(crate) bus: jetstream::Context,
 }
 
 /// Someone who scanned the code.
@@ -60,6 +63,7 @@ impl Scene {
             operator: staff.operator,
             agents: staff.agents,
             code,
+            bus: stack.jetstream().await?,
         })
     }
 
@@ -89,7 +93,7 @@ impl Scene {
         Ok(contacts)
     }
 
-    /// The kinds of messages in a contact's inbox.
+    /// The messages in a contact's inbox.
     pub(crate) async fn inbox(&self, contact: &Contact) -> anyhow::Result<Vec<Value>> {
         let inbox = self
             .api
@@ -102,24 +106,70 @@ impl Scene {
 
     /// Waits until every contact has its welcome, and checks that none has two.
     pub(crate) async fn all_welcomed_once(&self, contacts: &[Contact]) -> anyhow::Result<()> {
+        self.all_told_once(contacts, "welcome", "CUSTOMERS", "broadcast-welcome")
+            .await
+    }
+
+    /// The same of the greeting of their group.
+    pub(crate) async fn all_greeted_once(&self, contacts: &[Contact]) -> anyhow::Result<()> {
+        self.all_told_once(contacts, "greeting", "GROUPS", "broadcast-greeting")
+            .await
+    }
+
+    /// The same of the enterprise's mass message.
+    pub(crate) async fn all_reached_once(&self, contacts: &[Contact]) -> anyhow::Result<()> {
+        self.all_told_once(contacts, "enterprise", "BROADCAST_WORK", "broadcast-worker")
+            .await
+    }
+
+    /// Once all have it, a second one may still be on its way: a killed listener's event comes again.
+    async fn all_told_once(
+        &self,
+        contacts: &[Contact],
+        kind: &str,
+        stream: &str,
+        durable: &str,
+    ) -> anyhow::Result<()> {
         for contact in contacts {
-            let welcomes = eventually_within(REDELIVERED, async || {
-                let inbox = self.inbox(contact).await?;
-                let count = inbox
-                    .iter()
-                    .filter(|message| message["kind"] == "welcome")
-                    .count();
-                ensure!(count > 0, "{} waits for the welcome", contact.external_id);
-                anyhow::Ok(count)
+            eventually_within(REDELIVERED, async || {
+                let count = self.count(contact, kind).await?;
+                ensure!(count > 0, "{} waits for the {kind}", contact.external_id);
+                anyhow::Ok(())
             })
             .await?;
-            ensure!(
-                welcomes == 1,
-                "{} was welcomed {welcomes} times",
-                contact.external_id
-            );
+        }
+        self.settled(stream, durable).await?;
+        for contact in contacts {
+            let count = self.count(contact, kind).await?;
+            ensure!(count == 1, "{} has {count} times the {kind}", contact.external_id);
         }
         Ok(())
+    }
+
+    async fn count(&self, contact: &Contact, kind: &str) -> anyhow::Result<usize> {
+        let inbox = self.inbox(contact).await?;
+        Ok(inbox.iter().filter(|message| message["kind"] == kind).count())
+    }
+
+    /// Waits until nothing that is in the stream now can come to the durable again. Others may use it, too: it need not
+    /// be idle.
+    async fn settled(&self, stream: &str, durable: &str) -> anyhow::Result<()> {
+        let stream = self.bus.get_stream(stream).await?;
+        let last = stream.cached_info().state.last_sequence;
+        eventually_within(REDELIVERED, async || {
+            let consumer: PullConsumer = stream
+                .get_consumer(durable)
+                .await
+                .map_err(|error| anyhow!(error))?;
+            let info = consumer.cached_info();
+            let is_idle = info.num_pending == 0 && info.num_ack_pending == 0;
+            ensure!(
+                is_idle || info.ack_floor.stream_sequence >= last,
+                "{durable} has not settled {last}: {info:?}"
+            );
+            anyhow::Ok(())
+        })
+        .await
     }
 
     /// Opens a series of groups that greets newcomers.
@@ -180,22 +230,40 @@ impl Scene {
             .await
     }
 
-    /// Every sending member confirms her share, once the audience is resolved.
-    pub(crate) async fn confirm_all(&self, broadcast: &str, senders: usize) -> anyhow::Result<()> {
-        let tasks = eventually(async || {
+    /// The shares of a mass message, once its audience is resolved: one per member whom the recipients follow.
+    pub(crate) async fn tasks(&self, broadcast: &str, recipients: &[Contact]) -> anyhow::Result<Vec<Value>> {
+        let senders: BTreeSet<&str> = recipients
+            .iter()
+            .map(|contact| contact.member_id.as_str())
+            .collect();
+        eventually(async || {
             let progress = self.progress(broadcast).await?;
-            let tasks = progress["tasks"].as_array().cloned().unwrap_or_default();
-            ensure!(tasks.len() == senders, "{} tasks in {progress}", tasks.len());
-            anyhow::Ok(tasks)
-        })
-        .await?;
-        for task in tasks {
-            let member = text(&task, "member_id")?;
-            let agent = self
-                .agents
+            let tasks = progress["tasks"].as_array().context("tasks")?;
+            let of: BTreeSet<&str> = tasks
                 .iter()
-                .find(|agent| agent.member_id == member)
-                .context("a task is an agent's")?;
+                .filter_map(|task| task["member_id"].as_str())
+                .collect();
+            ensure!(
+                of == senders && tasks.len() == senders.len(),
+                "not of {senders:?}: {progress}"
+            );
+            anyhow::Ok(tasks.clone())
+        })
+        .await
+    }
+
+    /// The agent whose share it is, or with whom somebody is friends.
+    pub(crate) fn agent(&self, member_id: &str) -> anyhow::Result<&Login> {
+        let mut agents = self.agents.iter();
+        agents
+            .find(|agent| agent.member_id == member_id)
+            .with_context(|| format!("{member_id} is no agent"))
+    }
+
+    /// Every sending member confirms her share.
+    pub(crate) async fn confirm_all(&self, broadcast: &str, recipients: &[Contact]) -> anyhow::Result<()> {
+        for task in self.tasks(broadcast, recipients).await? {
+            let agent = self.agent(&text(&task, "member_id")?)?;
             let path = format!("/v1/tasks/{}/confirm", text(&task, "task_id")?);
             self.api
                 .post("broadcast", &path)
@@ -220,12 +288,4 @@ impl Scene {
         ensure!(Some(sum) == progress["audience"].as_u64(), "{progress}");
         Ok(progress)
     }
-}
-
-/// A text field that must be there.
-pub(crate) fn text(body: &Value, field: &str) -> anyhow::Result<String> {
-    Ok(body[field]
-        .as_str()
-        .with_context(|| format!("{field} is missing in {body}"))?
-        .to_owned())
 }

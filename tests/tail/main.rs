@@ -1,19 +1,20 @@
-//! `make tail`: prints every event of the local stack as it happens, decoded.
+//! `make tail`: prints every event of a running stack as it happens, decoded.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use async_nats::ConnectOptions;
-use async_nats::jetstream::consumer::{DeliverPolicy, pull};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::{self, Message};
 use clap::Parser;
-use contracts::{DESCRIPTORS, header};
+use contracts::{DESCRIPTORS, EVENT_NAMES, header, stream_of};
 use futures::stream::{StreamExt as _, select_all};
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::json;
 use testkit::{Stack, repository};
 
-const STREAMS: [&str; 5] = ["IDENTITY", "CUSTOMERS", "GROUPS", "BROADCAST", "REFERRAL"];
+const REMEDY: &str = "no stack runs there; start one with `make up`";
 
 /// Prints every event of a running stack, one JSON object a line.
 #[derive(Parser)]
@@ -32,31 +33,34 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let stack = Stack::at(&arguments.state)?;
+    let stack = Stack::at(&arguments.state).context(REMEDY)?;
     let user = &stack.description().nats.users["tail"];
     let client = ConnectOptions::with_user_and_password(user.user.clone(), user.password.clone())
         .custom_inbox_prefix(&user.inbox)
         .connect(&stack.description().nats.url)
-        .await?;
+        .await
+        .context(REMEDY)?;
     let jetstream = jetstream::new(client);
+    let names: BTreeSet<String> = EVENT_NAMES.iter().filter_map(|name| stream_of(name)).collect();
     let mut streams = Vec::new();
-    for stream in STREAMS {
+    for stream in names {
         let config = pull::Config {
             // The user may only create consumers with a name in the request's subject.
             name: Some(format!("tail-{}", uuid::Uuid::new_v4().simple())),
-            filter_subject: format!("shequn.{}.v1.>", stream.to_lowercase()),
             deliver_policy: if arguments.all {
                 DeliverPolicy::All
             } else {
                 DeliverPolicy::New
             },
+            // Acknowledged by being sent: nothing comes twice.
+            ack_policy: AckPolicy::None,
             inactive_threshold: std::time::Duration::from_secs(30),
             ..pull::Config::default()
         };
         let consumer = jetstream
-            .create_consumer_on_stream(config, stream)
+            .create_consumer_on_stream(config, &stream)
             .await
-            .with_context(|| format!("stream {stream}: do the services run? `make up`"))?;
+            .with_context(|| format!("stream {stream}: {REMEDY}"))?;
         streams.push(consumer.messages().await?);
     }
     let pool = DescriptorPool::decode(DESCRIPTORS)?;

@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use reqwest::StatusCode;
 use tokio::process::{Child, Command};
 
-use crate::{Stack, build_dir, eventually_within, http};
+use crate::{Stack, eventually_within, http};
 
 /// How long a process may take to become ready, or to end.
 pub const READY: Duration = Duration::from_secs(30);
@@ -100,25 +100,36 @@ impl Set {
     /// # Errors
     /// When it does not end within 30 s.
     pub async fn terminate(&mut self, name: &str) -> anyhow::Result<ExitStatus> {
-        let child = self
-            .children
-            .remove(name)
-            .with_context(|| format!("{name} does not run"))?;
-        let pid = child.id().with_context(|| format!("{name} has ended already"))?;
-        kill(Pid::from_raw(pid.try_into()?), Signal::SIGTERM)?;
-        wait(name, child).await
+        self.signal(name, Signal::SIGTERM)?;
+        self.died(name).await
     }
 
-    /// Waits until the process died of itself, as at a crash point.
+    /// Sends a signal and does not wait for what comes of it.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal(&self, name: &str, signal: Signal) -> anyhow::Result<()> {
+        let child = self
+            .children
+            .get(name)
+            .with_context(|| format!("{name} does not run"))?;
+        let pid = child.id().with_context(|| format!("{name} has ended already"))?;
+        Ok(kill(Pid::from_raw(pid.try_into()?), signal)?)
+    }
+
+    /// Waits until the process ended: of itself, as at a crash point, or because it was asked to.
     ///
     /// # Errors
     /// When it still lives after 30 s.
     pub async fn died(&mut self, name: &str) -> anyhow::Result<ExitStatus> {
-        let child = self
+        let mut child = self
             .children
             .remove(name)
             .with_context(|| format!("{name} does not run"))?;
-        wait(name, child).await
+        tokio::time::timeout(READY, child.wait())
+            .await
+            .with_context(|| format!("{name} still runs after {READY:?}"))?
+            .map_err(Into::into)
     }
 
     /// The memory a process holds, in MiB.
@@ -163,20 +174,10 @@ impl Set {
         .await
     }
 
-    /// Runs a service's command that ends, with its settings.
-    ///
-    /// # Errors
-    /// When it fails.
-    pub async fn once(&self, name: &str, arguments: &[&str]) -> anyhow::Result<()> {
-        let output = self.command(name)?.args(arguments).output().await?;
-        ensure!(
-            output.status.success(),
-            "{name} {}: {}{}",
-            arguments.join(" "),
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(())
+    async fn once(&self, name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+        let mut command = self.command(name)?;
+        command.args(arguments);
+        succeed(command).await
     }
 
     async fn spawn(&mut self, name: &str, failpoints: Option<&str>) -> anyhow::Result<()> {
@@ -198,15 +199,8 @@ impl Set {
     }
 
     fn command(&self, name: &str) -> anyhow::Result<Command> {
-        let process = self.stack.process(name);
-        let program = build_dir()?.join(&process.binary);
-        ensure!(
-            program.exists(),
-            "{} is not built: `cargo build --workspace`",
-            program.display()
-        );
-        let mut command = Command::new(program);
-        command.envs(&process.env).envs(&self.env).stdin(Stdio::null());
+        let mut command = self.stack.command(name)?;
+        command.envs(&self.env);
         Ok(command)
     }
 
@@ -251,9 +245,20 @@ impl Set {
     }
 }
 
-async fn wait(name: &str, mut child: Child) -> anyhow::Result<ExitStatus> {
-    tokio::time::timeout(READY, child.wait())
-        .await
-        .with_context(|| format!("{name} still runs after {READY:?}"))?
-        .map_err(Into::into)
+/// Runs a command that ends.
+///
+/// # Errors
+/// When it fails, with its words.
+pub async fn succeed(mut command: Command) -> anyhow::Result<()> {
+    let output = command.output().await?;
+    // Not the whole command: its variables hold passwords.
+    let (program, arguments) = (command.as_std().get_program(), command.as_std().get_args());
+    ensure!(
+        output.status.success(),
+        "{program:?} {:?}: {}{}",
+        arguments.collect::<Vec<_>>(),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
 }

@@ -3,31 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
+use async_nats::{ConnectOptions, jetstream};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
 
 /// Where the run's shared stack lives; the nextest setup script exports it.
 const SHARED_STATE: &str = "SHEQUN_TEST_STATE";
-
-/// The parts of a stack that are not services.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Infra {
-    Postgres,
-    Nats,
-}
-
-impl Infra {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Postgres => "postgres",
-            Self::Nats => "nats",
-        }
-    }
-}
 
 /// What `stack.py` writes to `stack.json`.
 #[derive(Debug, Clone, Deserialize)]
@@ -98,7 +83,10 @@ impl Stack {
     pub fn shared() -> anyhow::Result<Self> {
         let state =
             std::env::var_os(SHARED_STATE).map_or_else(|| repository().join(".shequn/test"), PathBuf::from);
-        Self::up(state, false)
+        Self::at(&state).or_else(|_| {
+            stack_py(&state, &["up"])?;
+            Self::at(&state)
+        })
     }
 
     /// A stack of the caller's own; stopped and wiped when it is dropped.
@@ -106,42 +94,26 @@ impl Stack {
     /// # Errors
     /// When it can't be started.
     pub fn private(name: &str) -> anyhow::Result<Self> {
-        Self::up(
-            repository().join(format!(".shequn/private/{name}-{}", std::process::id())),
-            true,
-        )
+        // `stack.py down` reads the pid off the name, to end what a killed test left.
+        let state = repository().join(format!(".shequn/private/{name}-{}", std::process::id()));
+        stack_py(&state, &["up"])?;
+        let mut stack = Self::at(&state)?;
+        stack.private = true;
+        Ok(stack)
     }
 
-    /// The stack in a state folder, started if it is not there yet, and left running.
+    /// The stack in a state folder, as it is.
     ///
     /// # Errors
-    /// When it can't be started.
+    /// When there is none.
     pub fn at(state: &Path) -> anyhow::Result<Self> {
-        Self::up(state.to_owned(), false)
-    }
-
-    fn up(state: PathBuf, private: bool) -> anyhow::Result<Self> {
-        let mut made = false;
-        if private || !state.join("stack.json").exists() {
-            run_stack(&state, &["up"])?;
-            made = true;
-        }
-        match describe(&state) {
-            Ok(description) => Ok(Self {
-                state,
-                description,
-                private,
-            }),
-            Err(error) if made => Err(error),
-            Err(_) => {
-                run_stack(&state, &["up"])?;
-                Ok(Self {
-                    description: describe(&state)?,
-                    state,
-                    private,
-                })
-            }
-        }
+        let path = state.join("stack.json");
+        let text = std::fs::read(&path).with_context(|| format!("no stack: {}", path.display()))?;
+        Ok(Self {
+            state: state.to_owned(),
+            description: serde_json::from_slice(&text).with_context(|| path.display().to_string())?,
+            private: false,
+        })
     }
 
     #[must_use]
@@ -159,15 +131,60 @@ impl Stack {
         &self.description.processes[name]
     }
 
-    /// Kills Postgres or NATS without a word.
+    /// A service's program with its settings, to be given a command.
+    ///
+    /// # Errors
+    /// When it is not built.
+    pub fn command(&self, name: &str) -> anyhow::Result<tokio::process::Command> {
+        let process = self.process(name);
+        let program = build_dir()?.join(&process.binary);
+        ensure!(
+            program.exists(),
+            "{} is not built: `cargo build --workspace --features failpoints --bins`",
+            program.display()
+        );
+        let mut command = tokio::process::Command::new(program);
+        command.envs(&process.env).stdin(Stdio::null());
+        Ok(command)
+    }
+
+    /// The bus as its administrator sees it.
+    ///
+    /// # Errors
+    /// When NATS is out of reach.
+    pub async fn jetstream(&self) -> anyhow::Result<jetstream::Context> {
+        let nats = &self.description.nats;
+        let user = &nats.users["admin"];
+        let client = ConnectOptions::with_user_and_password(user.user.clone(), user.password.clone())
+            .custom_inbox_prefix(&user.inbox)
+            .connect(&nats.url)
+            .await?;
+        Ok(jetstream::new(client))
+    }
+
+    /// `kill -9` to a process that `stack.py` started: `postgres`, `nats`, or one by its name.
     ///
     /// # Errors
     /// When it does not run.
-    pub fn kill(&self, infra: Infra) -> anyhow::Result<()> {
-        let record = self.state.join(format!("run/{}.json", infra.name()));
-        let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record)?)?;
+    pub fn kill(&self, name: &str) -> anyhow::Result<()> {
+        self.signal(name, Signal::SIGKILL)
+    }
+
+    /// Any other signal to such a process.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn signal(&self, name: &str, signal: Signal) -> anyhow::Result<()> {
+        let record = self.state.join(format!("run/{name}.json"));
+        let record = std::fs::read(record).with_context(|| format!("{name} was not started"))?;
+        let record: serde_json::Value = serde_json::from_slice(&record)?;
         let pid = record["pid"].as_i64().context("the record names no pid")?;
-        kill(Pid::from_raw(pid.try_into()?), Signal::SIGKILL).context("kill -9")
+        // The kernel may have given the pid of a dead process to somebody else's.
+        ensure!(
+            record["birth"].as_str() == birth(pid)?.as_deref(),
+            "{name} does not run"
+        );
+        kill(Pid::from_raw(pid.try_into()?), signal).with_context(|| format!("{signal} to {name}"))
     }
 
     /// Starts again whatever does not run.
@@ -175,20 +192,34 @@ impl Stack {
     /// # Errors
     /// When it can't be started.
     pub fn heal(&self) -> anyhow::Result<()> {
-        run_stack(&self.state, &["up"])
+        stack_py(&self.state, &["up"])
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        if self.private
-            && run_stack(&self.state, &["down", "--wipe"]).is_ok()
-            && std::env::var_os("SHEQUN_TEST_KEEP").is_none()
-        {
+        if !self.private {
+            return;
+        }
+        if std::env::var_os("SHEQUN_TEST_KEEP").is_some() {
+            // What could not be stopped now, the next `stack.py down` stops.
+            let _ = stack_py(&self.state, &["down"]);
+        } else if stack_py(&self.state, &["down", "--wipe"]).is_ok() {
             // Only leftovers (the empty folder, its lock): nothing depends on their going away.
             let _ = std::fs::remove_dir_all(&self.state);
         }
     }
+}
+
+/// When the process began, as `processes.py` records it; nothing when it has ended.
+fn birth(pid: i64) -> anyhow::Result<Option<String>> {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return Ok(None);
+    };
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let started = fields.split_whitespace().nth(19).context("the start time")?;
+    Ok(Some(format!("{}/{started}", boot.trim())))
 }
 
 /// The checkout this was built from.
@@ -214,13 +245,11 @@ pub fn build_dir() -> anyhow::Result<PathBuf> {
     .to_owned())
 }
 
-fn describe(state: &Path) -> anyhow::Result<Description> {
-    let path = state.join("stack.json");
-    let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-    serde_json::from_slice(&text).with_context(|| path.display().to_string())
-}
-
-fn run_stack(state: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+/// Runs `deploy/dev/stack.py` for the stack in a state folder.
+///
+/// # Errors
+/// When it fails, with its words.
+pub fn stack_py(state: &Path, arguments: &[&str]) -> anyhow::Result<()> {
     let script = repository().join("deploy/dev/stack.py");
     let output = Command::new(script)
         .arg("--state")

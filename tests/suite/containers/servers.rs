@@ -1,8 +1,6 @@
 //! Postgres and NATS as two containers that stand where a stack's settings say the servers are.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use reqwest::Url;
@@ -12,7 +10,7 @@ use testcontainers::core::ContainerPort;
 use testcontainers::core::client::docker_client_instance;
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, ContainerRequest, CopyTargetOptions, GenericImage, ImageExt as _};
-use testkit::{Stack, eventually, http, repository};
+use testkit::{Stack, eventually, http, repository, stack_py};
 
 const POSTGRES: ContainerPort = ContainerPort::Tcp(5432);
 const NATS: ContainerPort = ContainerPort::Tcp(4222);
@@ -35,7 +33,7 @@ pub(super) async fn engine() -> anyhow::Result<()> {
 impl Servers {
     pub(super) async fn start() -> anyhow::Result<Self> {
         let state = repository().join(format!(".shequn/private/containers-{}", std::process::id()));
-        stack_py(&state, "configure")?;
+        stack_py(&state, &["configure"])?;
         let stack = Stack::at(&state)?;
         let (postgres, nats) = tokio::try_join!(postgres(&stack), nats(&stack))?;
         let servers = Self {
@@ -44,7 +42,7 @@ impl Servers {
             stack,
         };
         servers.ready().await?;
-        stack_py(&state, "provision")?;
+        stack_py(&state, &["provision"])?;
         Ok(servers)
     }
 
@@ -159,15 +157,4 @@ fn request(
             binding.host_ip = Some("127.0.0.1".to_owned());
         }
     }))
-}
-
-fn stack_py(state: &Path, verb: &str) -> anyhow::Result<()> {
-    let output = Command::new(repository().join("deploy/dev/stack.py"))
-        .arg("--state")
-        .arg(state)
-        .arg(verb)
-        .output()?;
-    let words = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "stack.py {verb}: {words}");
-    Ok(())
 }

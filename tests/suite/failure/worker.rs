@@ -1,9 +1,7 @@
 //! Broadcast workers killed at every step of a chunk: each recipient has one outcome, one message.
 
-use std::collections::HashSet;
-
 use anyhow::ensure;
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::Set;
 
 use crate::scene::Scene;
@@ -20,29 +18,13 @@ async fn survives(name: &str, point: &str) -> anyhow::Result<()> {
     set.run("broadcast-worker-1", Some(&format!("{point}=1*return")))
         .await?;
     let broadcast = scene.broadcast(&scene.operator, "enterprise", json!({})).await?;
-    scene.confirm_all(&broadcast, 2).await?;
+    scene.confirm_all(&broadcast, &contacts).await?;
     let status = set.died("broadcast-worker-1").await?;
     ensure!(!status.success(), "the worker ended without an abort: {status}");
     set.run("broadcast-worker-1", None).await?;
     let outcome = scene.finished(&broadcast).await?;
     ensure!(outcome["outcomes"]["delivered"] == CONTACTS, "{outcome}");
-    for contact in &contacts {
-        let inbox = scene.inbox(contact).await?;
-        let messages: Vec<&Value> = inbox
-            .iter()
-            .filter(|message| message["kind"] == "enterprise")
-            .collect();
-        let ids: HashSet<String> = messages
-            .iter()
-            .map(|message| message["message_id"].to_string())
-            .collect();
-        ensure!(
-            messages.len() == 1 && ids.len() == 1,
-            "{}: {messages:?}",
-            contact.external_id
-        );
-    }
-    Ok(())
+    scene.all_reached_once(&contacts).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,12 @@
 //! What the examples of the API speak of, made through the API: one entry per kind of thing.
 
 use anyhow::{Context as _, ensure};
-use client::register;
+use client::{register, text};
 use serde_json::{Value, json};
 use testkit::eventually;
 use uuid::Uuid;
 
 use super::world::{World, fresh};
-use crate::scene::text;
 
 /// What stands in a slot of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

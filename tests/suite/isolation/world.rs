@@ -140,10 +140,7 @@ impl World {
     }
 
     fn follower(&self, contact: &Contact) -> anyhow::Result<&Login> {
-        let mut agents = self.scene.agents.iter();
-        agents
-            .find(|agent| agent.member_id == contact.member_id)
-            .context("an agent follows the contact")
+        self.scene.agent(&contact.member_id)
     }
 
     /// The token somebody shows to `service`.

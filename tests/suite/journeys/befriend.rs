@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::ensure;
-use contracts::customers::v1::ContactBefriended;
+use client::text;
+use contracts::customers::v1::{ContactBefriended, FollowMoved};
 use futures::future::try_join_all;
 use serde_json::json;
 use testkit::{Probe, Stack, eventually};
 
-use crate::scene::{Scene, WELCOME, text};
+use crate::scene::{Scene, WELCOME};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scan_befriends_and_welcomes_exactly_once() -> anyhow::Result<()> {
@@ -57,8 +58,8 @@ async fn scanning_again_shows_the_same_member_even_at_once() -> anyhow::Result<(
 #[tokio::test(flavor = "multi_thread")]
 async fn the_code_of_a_member_who_left_moves_each_contact_once() -> anyhow::Result<()> {
     let stack = Stack::shared()?;
-    let scene = Scene::set(&stack, 2).await?;
-    let contacts = scene.scan_many(10).await?;
+    let scene = Scene::set(&stack, 3).await?;
+    let contacts = scene.scan_many(12).await?;
     let leaver = &contacts[0].member_id;
     let path = format!("/v1/members/{leaver}/leave");
     scene
@@ -68,21 +69,46 @@ async fn the_code_of_a_member_who_left_moves_each_contact_once() -> anyhow::Resu
         .json(&json!({}))
         .ok()
         .await?;
-    let moved = eventually(async || {
+    eventually(async || {
         let scan = scene.scan(&contacts[0].external_id).await?;
         ensure!(scan.member_id != *leaver, "customers has not heard of it yet");
-        anyhow::Ok(scan)
+        anyhow::Ok(())
     })
     .await?;
-    for contact in &contacts {
-        let first = scene.scan(&contact.external_id).await?;
-        let second = scene.scan(&contact.external_id).await?;
-        ensure!(
-            first.member_id == moved.member_id && second.member_id == first.member_id,
-            "{contact:?}"
-        );
+    let mut heirs = BTreeMap::new();
+    for before in &contacts {
+        let first = scene.scan(&before.external_id).await?;
+        let second = scene.scan(&before.external_id).await?;
+        ensure!(first.member_id == second.member_id, "{first:?} {second:?}");
+        if before.member_id == *leaver {
+            heirs.insert(first.id, first.member_id);
+        } else {
+            ensure!(first.member_id == before.member_id, "{before:?} {first:?}");
+        }
     }
+    let moves = moves(&stack, &scene).await?;
+    ensure!(moves.iter().all(|(from, ..)| from == leaver), "{moves:?}");
+    let moved: BTreeMap<_, _> = moves
+        .iter()
+        .map(|(_, contact, to)| (contact.clone(), to.clone()))
+        .collect();
+    ensure!(
+        moved == heirs && moves.len() == heirs.len(),
+        "{moves:?} {heirs:?}"
+    );
     Ok(())
+}
+
+/// Every move the tenant has been told of by now: from whom, which contact, to whom.
+async fn moves(stack: &Stack, scene: &Scene) -> anyhow::Result<Vec<(String, String, String)>> {
+    let tenant = scene.brand.tenant_id.parse()?;
+    // The news of somebody who scans now is behind all of theirs.
+    let last = scene.scan("wx-last").await?;
+    let mut befriended = Probe::<ContactBefriended>::start(stack, tenant).await?;
+    while befriended.next().await?.contact_id != last.id {}
+    let moves = Probe::<FollowMoved>::start(stack, tenant).await?.so_far().await?;
+    let told = |moved: FollowMoved| (moved.from_member_id, moved.contact_id, moved.to_member_id);
+    Ok(moves.into_iter().map(told).collect())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,11 +1,12 @@
 //! Mass messages: confirmed by each sender, capped per contact (D74, D76, D77).
 
 use anyhow::{Context as _, ensure};
+use client::text;
 use reqwest::StatusCode;
 use serde_json::json;
 use testkit::{Stack, eventually};
 
-use crate::scene::{Scene, text};
+use crate::scene::{Contact, Scene};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_goes_out_before_its_sender_confirms() -> anyhow::Result<()> {
@@ -13,13 +14,7 @@ async fn nothing_goes_out_before_its_sender_confirms() -> anyhow::Result<()> {
     let scene = Scene::set(&stack, 2).await?;
     let contacts = scene.scan_many(20).await?;
     let broadcast = scene.broadcast(&scene.operator, "enterprise", json!({})).await?;
-    let tasks = eventually(async || {
-        let progress = scene.progress(&broadcast).await?;
-        let tasks = progress["tasks"].as_array().cloned().unwrap_or_default();
-        ensure!(tasks.len() == 2, "{progress}");
-        anyhow::Ok(tasks)
-    })
-    .await?;
+    let tasks = scene.tasks(&broadcast, &contacts).await?;
     // Only the member whose share it is may confirm it.
     let first = text(&tasks[0], "member_id")?;
     let other = scene
@@ -36,11 +31,7 @@ async fn nothing_goes_out_before_its_sender_confirms() -> anyhow::Result<()> {
         .send()
         .await?;
     ensure!(refused.status == StatusCode::NOT_FOUND, "{refused:?}");
-    let owner = scene
-        .agents
-        .iter()
-        .find(|agent| agent.member_id == first)
-        .context("its agent")?;
+    let owner = scene.agent(&first)?;
     scene
         .api
         .post("broadcast", &path)
@@ -66,7 +57,7 @@ async fn nothing_goes_out_before_its_sender_confirms() -> anyhow::Result<()> {
             "{inbox:?}"
         );
     }
-    scene.confirm_all(&broadcast, 2).await?;
+    scene.confirm_all(&broadcast, &contacts).await?;
     let outcome = scene.finished(&broadcast).await?;
     ensure!(outcome["outcomes"]["delivered"] == 20, "{outcome}");
     Ok(())
@@ -79,19 +70,11 @@ async fn the_second_enterprise_message_of_a_week_is_capped() -> anyhow::Result<(
     let contacts = scene.scan_many(12).await?;
     for expected in ["delivered", "capped"] {
         let broadcast = scene.broadcast(&scene.operator, "enterprise", json!({})).await?;
-        scene.confirm_all(&broadcast, 2).await?;
+        scene.confirm_all(&broadcast, &contacts).await?;
         let outcome = scene.finished(&broadcast).await?;
         ensure!(outcome["outcomes"][expected] == 12, "{outcome}");
     }
-    for contact in &contacts {
-        let inbox = scene.inbox(contact).await?;
-        let count = inbox
-            .iter()
-            .filter(|message| message["kind"] == "enterprise")
-            .count();
-        ensure!(count == 1, "{inbox:?}");
-    }
-    Ok(())
+    scene.all_reached_once(&contacts).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,20 +82,25 @@ async fn a_member_reaches_her_own_contacts_once_a_day() -> anyhow::Result<()> {
     let stack = Stack::shared()?;
     let scene = Scene::set(&stack, 2).await?;
     let contacts = scene.scan_many(16).await?;
-    let agent = &scene.agents[0];
-    let own = contacts
+    let agent = scene.agent(&contacts[0].member_id)?;
+    let own: Vec<Contact> = contacts
         .iter()
         .filter(|contact| contact.member_id == agent.member_id)
-        .count();
+        .cloned()
+        .collect();
     for expected in ["delivered", "capped"] {
         let broadcast = scene.broadcast(agent, "member", json!({})).await?;
-        scene.confirm_all(&broadcast, 1).await?;
+        scene.confirm_all(&broadcast, &own).await?;
         let outcome = scene.finished(&broadcast).await?;
-        ensure!(outcome["outcomes"][expected] == own, "{own} of {outcome}");
+        ensure!(
+            outcome["outcomes"][expected] == own.len(),
+            "{} of {outcome}",
+            own.len()
+        );
     }
     // The two caps are independent: the enterprise still reaches everybody.
     let broadcast = scene.broadcast(&scene.operator, "enterprise", json!({})).await?;
-    scene.confirm_all(&broadcast, 2).await?;
+    scene.confirm_all(&broadcast, &contacts).await?;
     let outcome = scene.finished(&broadcast).await?;
     ensure!(outcome["outcomes"]["delivered"] == 16, "{outcome}");
     Ok(())

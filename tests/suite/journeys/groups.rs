@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, ensure};
+use client::text;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use testkit::{Stack, eventually};
+use testkit::Stack;
 
-use crate::scene::{Scene, text};
+use crate::scene::Scene;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_group_sends_the_next_contact_to_a_new_one() -> anyhow::Result<()> {
@@ -53,14 +54,5 @@ async fn a_newcomer_is_greeted_once() -> anyhow::Result<()> {
     for _ in 0..3 {
         scene.join(&series, &contact).await?;
     }
-    eventually(async || {
-        let inbox = scene.inbox(&contact).await?;
-        let greetings = inbox
-            .iter()
-            .filter(|message| message["kind"] == "greeting")
-            .count();
-        ensure!(greetings == 1, "{inbox:?}");
-        anyhow::Ok(())
-    })
-    .await
+    scene.all_greeted_once(&[contact]).await
 }

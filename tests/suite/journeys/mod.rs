@@ -5,4 +5,5 @@ mod broadcast;
 mod commission;
 mod demo;
 mod groups;
+mod tail;
 mod trace;

@@ -1,10 +1,10 @@
 //! A database of a test's own with all five schemas in it, as the services' own `migrate` makes them, and rows of
 //! every tenant in every table. What the test finds open, it can't harm.
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
-use testkit::{Stack, build_dir, repository};
+use testkit::{Stack, repository, succeed};
 use uuid::Uuid;
 
 const FILL: &str = include_str!("fill.sql");
@@ -113,21 +113,15 @@ impl Scratch {
     }
 
     async fn migrate(&self, schema: &str) -> anyhow::Result<()> {
-        let process = self.stack.process(schema);
         let owner = Role {
             schema: schema.to_owned(),
             is_owner: true,
         };
-        let output = tokio::process::Command::new(build_dir()?.join(&process.binary))
+        let mut command = self.stack.command(schema)?;
+        command
             .arg("migrate")
-            .envs(&process.env)
-            .env("SHEQUN_OWNER_DATABASE_URL", self.url(&owner)?)
-            .output()
-            .await
-            .with_context(|| format!("{} is not built: `cargo build --workspace`", process.binary))?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{schema} migrate: {said}");
-        Ok(())
+            .env("SHEQUN_OWNER_DATABASE_URL", self.url(&owner)?);
+        succeed(command).await
     }
 }
 
