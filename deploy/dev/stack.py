@@ -2,6 +2,7 @@
 """The local stack: Postgres, NATS and the services as private child processes. README.md beside this says how."""
 
 import argparse
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from state import REPO, Failed, State, read_json, write, write_json
 INFRA_PORTS = {"postgres": ["postgres"], "nats": ["nats", "nats.http"]}
 PORTS = INFRA_PORTS | services.port_names()
 ROLES = [role for service in SERVICES for role in (service, f"{service}_owner")]
+PRIVATE = REPO / ".shequn" / "private"  # stacks of single tests, `<name>-<pid of the test>`
 SECRETS = ["postgres", "reviewer", "identity.key", *ROLES, *(f"nats.{user}" for user in USERS)]
 
 
@@ -123,8 +125,19 @@ def provision(state: State, _: argparse.Namespace) -> int:
 
 
 def down(state: State, arguments: argparse.Namespace) -> int:
-    if not state.root.exists():
-        return 0
+    if state.root.exists():
+        end(state, arguments.wipe)
+    for root in PRIVATE.glob("*-*"):
+        private, pid = State(root), root.name.rpartition("-")[2]
+        # Of a test that was killed before it could stop its own stack. A test that kept its files (SHEQUN_TEST_KEEP)
+        # has stopped its processes: nothing is recorded there.
+        if pid.isdigit() and not Path("/proc", pid).exists() and Processes(private).names():
+            end(private, wipe=True)
+            shutil.rmtree(root, ignore_errors=True)
+    return 0
+
+
+def end(state: State, wipe: bool) -> None:
     state.create()
     with state.lock():
         processes = Processes(state)
@@ -135,9 +148,8 @@ def down(state: State, arguments: argparse.Namespace) -> int:
         end_orphans(processes)
         if killed:
             print(f"did not stop when asked, killed: {', '.join(killed)}", file=sys.stderr)
-        if arguments.wipe:
+        if wipe:
             state.wipe()
-    return 0
 
 
 def print_status(state: State) -> bool:
