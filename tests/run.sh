@@ -15,6 +15,22 @@ step() {
     table+=("$(printf '%5d s  %s' $((SECONDS - began)) "$name")")
 }
 
+# What a bare machine may lack, each with its remedy.
+check_commands() {
+    local need missing=0
+    for need in \
+        'cargo=install Rust with rustup' 'cargo-clippy=rustup component add clippy' 'rustfmt=rustup component add rustfmt' \
+        'cargo-nextest=cargo install --locked cargo-nextest' 'cc=apt-get install gcc libc6-dev' \
+        'python3=apt-get install python3' 'openssl=apt-get install openssl' 'git=apt-get install git' \
+        'make=apt-get install make'; do
+        command -v "${need%%=*}" >/dev/null && continue
+        echo "${need%%=*} is missing; remedy: ${need#*=}" >&2
+        missing=1
+    done
+    return $missing
+}
+check_commands
+
 # A run starts from nothing: databases and streams of the last one are gone.
 fresh_stack() {
     deploy/dev/stack.py --state "$PWD/.shequn/test" down --wipe
@@ -41,8 +57,9 @@ failure-repeat)
     fresh_stack
     for ((n = 1; n <= $2; n++)); do
         echo "== failure tests, run $n of $2"
-        cargo nextest run "${features[@]}" -E 'test(failure::)'
+        cargo nextest run "${features[@]}" -E 'test(failure::) | binary(delivery)'
     done
+    echo "failure tests: $2 runs passed"
     ;;
 *)
     echo "usage: tests/run.sh [all | failure-repeat N]" >&2

