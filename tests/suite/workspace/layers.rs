@@ -64,13 +64,3 @@ fn each_crate_imports_only_what_its_layer_may() {
     }
     assert!(wrong.is_empty(), "not allowed: {wrong:#?}");
 }
-
-#[test]
-fn every_service_is_known_to_this_test() {
-    let here = members();
-    assert!(
-        SERVICES.iter().all(|service| here.contains_key(*service)),
-        "{:?}",
-        here.keys()
-    );
-}
