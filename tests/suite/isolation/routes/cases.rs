@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::document::{Operation, Slot, ids, objects};
 use super::probe::{Manner, Probe, look, told};
-use super::table::{KEYLESS, Route};
+use super::table::{KEYLESS, NOT_IDS, Route, SHORT};
 use crate::isolation::thing::Owned;
 use crate::isolation::world::{By, CALLERS, World};
 
@@ -23,6 +23,7 @@ impl Probe<'_> {
             }
             self.foreign_ids(operation, route, &home, &foreign).await?;
             self.success(operation, route, &home, &foreign).await?;
+            self.cursor(operation, route, &home, &foreign).await?;
         }
         Ok(())
     }
@@ -55,8 +56,12 @@ impl Probe<'_> {
         let hidden = operation.body.iter().flat_map(|body| &body.hidden_ids);
         for slot in operation.ids.iter().chain(&shown).chain(hidden) {
             let is_filled = |route: &&Route| route.slots.iter().any(|(filled, _)| filled == slot);
-            self.findings.check(routes.iter().any(is_filled), || {
-                format!("{service} {id}: {slot} is an id; say in routes/table.rs what stands there: (\"{slot}\", …)")
+            let is_none = NOT_IDS.iter().any(|(name, _)| name == slot);
+            self.findings.check(is_none || routes.iter().any(is_filled), || {
+                format!(
+                    "{service} {id}: {slot} is an id; say in routes/table.rs what stands there: (\"{slot}\", …), or \
+                     give NOT_IDS the reason why not"
+                )
             });
         }
     }
@@ -257,6 +262,44 @@ impl Probe<'_> {
             &["idempotency_key_reused"],
             "another body under the same key",
         );
+        Ok(())
+    }
+
+    /// A place in another tenant's list is a place like any other, and shows nothing of it.
+    async fn cursor(
+        &mut self,
+        operation: &Operation,
+        route: &Route,
+        home: &[Slot],
+        foreign: &[Slot],
+    ) -> anyhow::Result<()> {
+        if !operation.has_pages || route.by == By::Reviewer {
+            return Ok(());
+        }
+        let manner = Manner::with(self.foreign.token(route.by, self.service).await?);
+        let theirs = operation.fill(foreign)?.with("limit", "1");
+        let theirs = self.send(operation, &theirs, &manner).await?;
+        let cursor = theirs.body["next_cursor"].as_str();
+        let is_short = SHORT.iter().any(|(short, _)| *short == operation.id);
+        self.findings.check(cursor.is_some() != is_short, || {
+            format!(
+                "{}: one page or more, SHORT in routes/table.rs says otherwise",
+                theirs.what
+            )
+        });
+        let Some(cursor) = cursor else { return Ok(()) };
+        self.foreign.learn(&theirs.body);
+        let manner = Manner::with(self.home.token(route.by, self.service).await?);
+        let filled = operation.fill(home)?.with("cursor", cursor);
+        let answer = self.send(operation, &filled, &manner).await?;
+        let leaked = self.foreign.leaked(&answer.body);
+        self.findings
+            .check(answer.status.is_success() && leaked.is_empty(), || {
+                format!(
+                    "{}, with another tenant's {leaked:?}",
+                    told("another tenant's cursor", &answer)
+                )
+            });
         Ok(())
     }
 }

@@ -13,8 +13,10 @@ pub(super) struct Operation {
     pub(super) is_private: bool,
     /// Whether it wants an idempotency key.
     pub(super) is_keyed: bool,
-    /// Path and query parameters that are ids: `{series_id}`, `?series_id`.
+    /// Path and query parameters that may name a thing: `{series_id}`, `?series_id`.
     pub(super) ids: Vec<String>,
+    /// Whether it is a list in pages, which a cursor goes through.
+    pub(super) has_pages: bool,
     pub(super) body: Option<Body>,
 }
 
@@ -58,16 +60,16 @@ impl Operation {
             .as_array()
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let is_id = |parameter: &&Value| resolve(document, &parameter["schema"])["format"] == "uuid";
         let in_path = parameters
             .iter()
             .filter(|parameter| parameter["in"] == "path")
             .map(|it| format!("{{{}}}", name(it)));
-        let in_query = parameters
+        let (cursors, in_query): (Vec<&Value>, Vec<&Value>) = parameters
             .iter()
             .filter(|parameter| parameter["in"] == "query")
-            .filter(is_id)
-            .map(|it| format!("?{}", name(it)));
+            .filter(|parameter| !is_plain(resolve(document, &parameter["schema"])))
+            .partition(|parameter| name(parameter) == "cursor");
+        let in_query = in_query.into_iter().map(|it| format!("?{}", name(it)));
         Ok(Self {
             id: id.to_owned(),
             method: method.to_uppercase().parse()?,
@@ -79,6 +81,7 @@ impl Operation {
                 .iter()
                 .any(|it| it["in"] == "header" && name(it).eq_ignore_ascii_case("idempotency-key")),
             ids: in_path.chain(in_query).collect(),
+            has_pages: !cursors.is_empty(),
             body: Body::read(document, &operation["requestBody"]["content"]),
         })
     }
@@ -97,8 +100,7 @@ impl Operation {
             if slot.starts_with('{') {
                 filled.path = filled.path.replace(slot, text);
             } else if let Some(name) = slot.strip_prefix('?') {
-                let joint = if filled.path.contains('?') { '&' } else { '?' };
-                filled.path = format!("{}{joint}{name}={text}", filled.path);
+                filled = filled.with(name, text);
             } else {
                 let body = filled
                     .body
@@ -109,6 +111,15 @@ impl Operation {
             }
         }
         Ok(filled)
+    }
+}
+
+impl Filled {
+    /// The same with one more parameter in its query.
+    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+        let joint = if self.path.contains('?') { '&' } else { '?' };
+        self.path = format!("{}{joint}{name}={value}", self.path);
+        self
     }
 }
 
@@ -145,6 +156,14 @@ impl Body {
 
 fn name(parameter: &Value) -> &str {
     parameter["name"].as_str().unwrap_or_default()
+}
+
+/// Values that can't name a thing: numbers, switches, times, words of a fixed list.
+fn is_plain(schema: &Value) -> bool {
+    let kind = schema["type"].as_str().unwrap_or_default();
+    ["integer", "number", "boolean"].contains(&kind)
+        || schema["format"] == "date-time"
+        || schema["enum"].is_array()
 }
 
 /// Follows a reference within the document.

@@ -40,6 +40,12 @@ pub(super) const KEYLESS: &[(&str, &str)] = &[
     ("take_in_order_event", "the event's own id is the key"),
 ];
 
+/// Query parameters that name nothing of a tenant's, each with the reason.
+pub(super) const NOT_IDS: &[(&str, &str)] = &[("?tag", "a word: it filters the tenant's own rows")];
+
+/// Lists that fit on the smallest page in these worlds, each with the reason; there is no cursor to try.
+pub(super) const SHORT: &[(&str, &str)] = &[];
+
 const IDENTITY: &[Route] = &[
     route("register", Anybody, &[("/slug", Slug)]),
     route(

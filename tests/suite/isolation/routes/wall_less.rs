@@ -37,13 +37,15 @@ const ROUTES: &[Route] = &[
 ];
 
 /// A word of each finding there must be.
-const FOUND: [&str; 14] = [
+const FOUND: [&str; 16] = [
     "GET groups /look",
     "no token is answered 200",
     "an owner's token by an unknown key is answered 200",
     "the token of Contact is answered 200",
     "an unknown Contact in {contact_id} is answered 200",
     "the answer names another tenant's",
+    "look: ?person is an id",
+    "another tenant's cursor is answered 200",
     "write: it writes, so it is not for auditors",
     "write: /contact_id is an id",
     "write: /seats/0 is an id",
@@ -100,7 +102,11 @@ fn document() -> Value {
     json!({"paths": {
         "/look/{contact_id}": {"get": {
             "operationId": "look", "security": bearer,
-            "parameters": [{"name": "contact_id", "in": "path", "schema": id}],
+            "parameters": [
+                {"name": "contact_id", "in": "path", "schema": id},
+                {"name": "person", "in": "query", "schema": {"type": "string"}},
+                {"name": "cursor", "in": "query", "schema": {"type": "string"}},
+            ],
         }},
         "/write": {"post": {
             "operationId": "write", "security": bearer, "parameters": [key],
@@ -125,7 +131,9 @@ async fn answer(mut stream: TcpStream) -> anyhow::Result<()> {
     let mut heard = vec![0; REQUEST_BYTES_MAX];
     let bytes = stream.read(&mut heard).await?;
     let heard = String::from_utf8_lossy(&heard[..bytes]).into_owned();
-    let body = json!({"heard": heard}).to_string();
+    // `/look/<contact>`: the next page starts at the contact.
+    let next = heard.split(['/', '?']).nth(2);
+    let body = json!({"heard": heard, "next_cursor": next}).to_string();
     let head = format!(
         "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()

@@ -5,7 +5,7 @@ mod wire;
 
 use anyhow::{Context as _, ensure};
 use contracts::TenantId;
-use prost_reflect::MethodDescriptor;
+use prost_reflect::{Kind, MethodDescriptor};
 use serde_json::{Value, json};
 use testkit::Stack;
 use tonic::{Code, Status};
@@ -19,6 +19,9 @@ use super::world::{By, CALLERS, World};
 
 /// Metadata by which somebody might hope to become another tenant.
 const TENANT_METADATA: [&str; 3] = ["x-tenant-id", "x-shequn-tenant", "ce-tenantid"];
+
+/// Where a stream goes on.
+const CURSOR: &str = "cursor";
 
 type Answer = Result<Value, Status>;
 
@@ -66,6 +69,7 @@ async fn probe(
         foreign,
         findings,
     };
+    probe.fields(descriptor);
     probe.strangers().await?;
     probe.services(edges).await?;
     probe.tenants().await?;
@@ -74,22 +78,33 @@ async fn probe(
 
 /// The probes themselves: a table that says something else than the service does must show.
 async fn a_wrong_table_is_found_out(stack: &Stack, edges: &Edges, worlds: [&World; 2]) -> anyhow::Result<()> {
+    const METHOD: &str = "shequn.customers.v1.CustomersService/GetContact";
     const WRONG: Rpc = Rpc {
-        method: "shequn.customers.v1.CustomersService/GetContact",
+        method: METHOD,
         callers: &["broadcast", "referral"],
         fields: &[("contact_id", Thing::Contact)],
+        words: &["name"],
         nothing: Nothing::Empty,
     };
+    const SILENT: Rpc = Rpc {
+        callers: &[],
+        fields: &[],
+        words: &[],
+        ..WRONG
+    };
     let methods = descriptors()?;
-    let (_, descriptor) = methods
-        .iter()
-        .find(|(name, _)| name == WRONG.method)
-        .context(WRONG.method)?;
-    let told = probe(&WRONG, descriptor, stack, edges, worlds).await?.told();
+    let (_, descriptor) = methods.iter().find(|(name, _)| name == METHOD).context(METHOD)?;
+    let mut told = String::new();
+    for rpc in [WRONG, SILENT] {
+        told += &probe(&rpc, descriptor, stack, edges, worlds).await?.told();
+    }
     for word in [
         "the service groups is answered Ok",
         "referral may call it, and is answered Err",
         "another tenant's id is answered Err",
+        "the request has no name",
+        "contact_id is new",
+        "nobody may call it",
     ] {
         ensure!(
             told.contains(word),
@@ -109,6 +124,29 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
+    /// The table knows every text of the request: each might name a thing of somebody else's.
+    fn fields(&mut self, descriptor: &MethodDescriptor) {
+        let (method, request) = (self.rpc.method, descriptor.input());
+        let things = self.rpc.fields.iter().map(|(field, _)| *field);
+        let known: Vec<&str> = things.chain(self.rpc.words.iter().copied()).collect();
+        for field in &known {
+            self.findings
+                .check(request.get_field_by_name(field).is_some(), || {
+                    format!("{method}: the request has no {field}: take it off rpc/table.rs")
+                });
+        }
+        for field in request.fields() {
+            let is_text = matches!(field.kind(), Kind::String | Kind::Bytes | Kind::Message(_));
+            let is_known = field.name() == CURSOR || known.contains(&field.name());
+            self.findings.check(!is_text || is_known, || {
+                format!(
+                    "{method}: {} is new: say in rpc/table.rs which thing it names, or that it is a word",
+                    field.name()
+                )
+            });
+        }
+    }
+
     /// Tokens that prove nothing, and tokens that prove somebody who is no service.
     async fn strangers(&mut self) -> anyhow::Result<()> {
         let request = request(self.rpc, self.home).await?;
@@ -160,6 +198,10 @@ impl Probe<'_> {
     /// The tenant is the token's: things of others are not there, whatever else the call says.
     async fn tenants(&mut self) -> anyhow::Result<()> {
         let Some(caller) = self.rpc.callers.first() else {
+            self.findings.wrong(format!(
+                "{}: nobody may call it: say in rpc/table.rs who does",
+                self.rpc.method
+            ));
             return Ok(());
         };
         let (own, theirs) = (
@@ -174,9 +216,9 @@ impl Probe<'_> {
             unknown[*field] = thing.unknown();
         }
 
-        if let Ok(answer) = self.call(&theirs, foreign.clone()).await? {
-            self.foreign.learn(&answer);
-        }
+        let told = self.call(&theirs, foreign.clone()).await?.unwrap_or_default();
+        self.foreign.learn(&told);
+        self.cursor(&own, &told, home.clone()).await?;
         let answer = self.call(&own, home.clone()).await?;
         let leaked = answer
             .as_ref()
@@ -209,6 +251,30 @@ impl Probe<'_> {
                 )
             });
         }
+        Ok(())
+    }
+
+    /// A place in another tenant's list is a place like any other, and shows nothing of it.
+    async fn cursor(&mut self, own: &Value, theirs: &Value, token: Option<String>) -> anyhow::Result<()> {
+        if !self.method.has(CURSOR) {
+            return Ok(());
+        }
+        let last = theirs.as_array().and_then(|messages| messages.last());
+        let cursor = last.with_context(|| format!("{}: nothing is told", self.rpc.method))?[CURSOR].clone();
+        let mut request = own.clone();
+        request[CURSOR] = cursor.clone();
+        let answer = self.call(&request, token).await?;
+        let leaked = answer
+            .as_ref()
+            .map(|answer| self.foreign.leaked(answer))
+            .unwrap_or_default();
+        let holds = cursor.is_string() && answer.is_ok() && leaked.is_empty();
+        self.findings.check(holds, || {
+            format!(
+                "{}: another tenant's cursor {cursor} is answered {answer:?}, with its {leaked:?}",
+                self.rpc.method
+            )
+        });
         Ok(())
     }
 
@@ -246,6 +312,6 @@ fn is_empty(answer: &Value) -> bool {
     messages.iter().all(|message| {
         message
             .as_object()
-            .is_some_and(|fields| fields.keys().all(|field| field == "cursor"))
+            .is_some_and(|fields| fields.keys().all(|field| field == CURSOR))
     })
 }

@@ -9,6 +9,8 @@ pub(super) struct Rpc {
     pub(super) callers: &'static [&'static str],
     /// Fields of the request that name things.
     pub(super) fields: &'static [(&'static str, Thing)],
+    /// Texts of the request that name none: any value is fine. `cursor` is known to all.
+    pub(super) words: &'static [&'static str],
     pub(super) nothing: Nothing,
 }
 
@@ -25,36 +27,42 @@ pub(super) const RPCS: &[Rpc] = &[
         method: "shequn.identity.v1.IdentityService/GetTenant",
         callers: &["customers", "groups", "broadcast", "referral"],
         fields: &[],
+        words: &[],
         nothing: Nothing::NotFound,
     },
     Rpc {
         method: "shequn.customers.v1.CustomersService/GetContact",
         callers: &["groups", "broadcast"],
         fields: &[("contact_id", Thing::Contact)],
+        words: &[],
         nothing: Nothing::NotFound,
     },
     Rpc {
         method: "shequn.customers.v1.CustomersService/StreamAudience",
         callers: &["broadcast"],
         fields: &[("member_id", Thing::Follower)],
+        words: &["tags_any", "tags_all"],
         nothing: Nothing::Empty,
     },
     Rpc {
         method: "shequn.groups.v1.GroupsService/StreamGroups",
         callers: &["broadcast"],
         fields: &[("series_id", Thing::Series)],
+        words: &[],
         nothing: Nothing::Empty,
     },
     Rpc {
         method: "shequn.broadcast.v1.BroadcastService/GetBroadcast",
         callers: &["customers", "referral"],
         fields: &[("broadcast_id", Thing::Broadcast)],
+        words: &[],
         nothing: Nothing::NotFound,
     },
     Rpc {
         method: "shequn.referral.v1.ReferralService/GetBalances",
         callers: &["customers", "broadcast"],
         fields: &[("person", Thing::Earner)],
+        words: &[],
         nothing: Nothing::Empty,
     },
 ];

@@ -77,6 +77,11 @@ impl Method {
         })
     }
 
+    /// Whether the request has a field of this name.
+    pub(super) fn has(&self, field: &str) -> bool {
+        self.descriptor.input().get_field_by_name(field).is_some()
+    }
+
     /// All messages of the answer, as one JSON list.
     pub(super) async fn call(
         &self,
