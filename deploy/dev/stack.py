@@ -12,12 +12,12 @@ import tools
 from bus import SERVICES, USERS, Bus
 from postgres import DATABASE, Postgres
 from processes import Processes, memory_mib, working_in
-from state import REPO, Failed, State, read_json, write, write_json
+from state import HOME, REPO, Failed, State, read_json, write, write_json
 
 INFRA_PORTS = {"postgres": ["postgres"], "nats": ["nats", "nats.http"]}
 PORTS = INFRA_PORTS | services.port_names()
 ROLES = [role for service in SERVICES for role in (service, f"{service}_owner")]
-PRIVATE = REPO / ".shequn" / "private"  # stacks of single tests, `<name>-<pid of the test>`
+PRIVATE = HOME / "private"  # stacks of single tests, `<name>-<pid of the test>`
 SECRETS = ["postgres", "reviewer", "identity.key", *ROLES, *(f"nats.{user}" for user in USERS)]
 
 
@@ -198,7 +198,7 @@ def install(_: State, arguments: argparse.Namespace) -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--state", type=Path, default=REPO / ".shequn", help="the folder that holds all of it")
+    parser.add_argument("--state", type=Path, default=HOME, help="the folder that holds all of it")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     def verb(name: str, run, text: str) -> argparse.ArgumentParser:

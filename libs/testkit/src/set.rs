@@ -190,6 +190,8 @@ impl Set {
             .command(name)?
             .arg(if is_service { "serve" } else { "worker" })
             .envs(failpoints.map(|points| ("FAILPOINTS", points)))
+            // It would push the error out of the last words.
+            .env("RUST_BACKTRACE", "0")
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
             .kill_on_drop(true)

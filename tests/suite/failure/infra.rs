@@ -100,7 +100,8 @@ async fn published(scene: &Scene, event: &str, count: usize) -> anyhow::Result<(
     let filter = format!("{event}.{}.>", scene.brand.tenant_id);
     eventually(async || {
         let subjects: Vec<_> = stream.info_with_subjects(&filter).await?.try_collect().await?;
-        ensure!(subjects.len() == count, "{subjects:?}");
+        let held: usize = subjects.iter().map(|(_, count)| count).sum();
+        ensure!(held == count, "{subjects:?}");
         anyhow::Ok(())
     })
     .await
