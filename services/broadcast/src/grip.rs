@@ -62,6 +62,21 @@ impl Grip {
         }
     }
 
+    /// A grip that is gone already.
+    #[cfg(test)]
+    pub(crate) fn released_as(why: Released) -> Self {
+        let now = Instant::now();
+        let (_, hold) = watch::channel(Hold {
+            sure_until: now,
+            released: Some(why),
+        });
+        Self {
+            hold,
+            window_end: now,
+            _pulse: AbortOnDropHandle::new(tokio::spawn(async {})),
+        }
+    }
+
     /// None while calls may be started.
     pub(crate) fn released(&self) -> Option<Released> {
         let (hold, now) = (*self.hold.borrow(), Instant::now());

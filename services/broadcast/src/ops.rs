@@ -10,7 +10,7 @@ mod expire;
 mod finish;
 mod reconcile;
 mod resolve;
-mod send;
+pub(crate) mod send;
 mod set_webhook;
 pub(crate) mod settle;
 

@@ -43,7 +43,8 @@ pub(crate) struct Claim {
     pub webhook: Option<String>,
     pub mailing: Mailing,
     pub rate_per_s: Option<i32>,
-    pub attempts: i32,
+    /// Claims before this one that ended without a word: whom they handed over stands in the first sub-batch.
+    pub earlier_attempts: i32,
     /// Sorted; each holds its cap and has no receipt.
     pub allowed: Vec<ContactId>,
 }
@@ -101,7 +102,7 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
             text: found.text,
         },
         rate_per_s: found.rate_per_s,
-        attempts: found.attempts + 1,
+        earlier_attempts: found.attempts,
         allowed,
     })))
 }

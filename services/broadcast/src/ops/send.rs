@@ -61,11 +61,11 @@ pub(crate) async fn send(
     }
 }
 
-async fn work_off(state: &State, channels: &Channels, claim: &Claim, grip: &Grip) -> Result<(), Error> {
+pub(crate) async fn work_off(state: &State, channels: &Channels, claim: &Claim, grip: &Grip) -> Result<(), Error> {
     let channel = channels.choose(state, claim);
     let mut limiter = Limiter::new(claim.lease.chunk, claim.rate_per_s);
     let sub_batch_recipients = limiter.sub_batch(state.knobs.sub_batch_recipients());
-    let (mut is_in_doubt, mut is_complete) = (false, true);
+    let (mut is_in_doubt, mut is_complete) = (claim.earlier_attempts > 0, true);
     for (i, contacts) in claim.allowed.chunks(sub_batch_recipients).enumerate() {
         let left = claim.allowed.len() - i * sub_batch_recipients;
         let pace = limiter.take(state, contacts.len(), left).await?;
@@ -75,15 +75,16 @@ async fn work_off(state: &State, channels: &Channels, claim: &Claim, grip: &Grip
             settle(state, claim, &delivered.deliveries).await?;
         }
         crash_point("broadcast-after-t2");
-        is_in_doubt |= delivered.is_in_doubt;
         is_complete = delivered.deliveries.len() == contacts.len();
+        // An earlier claim's doubt goes with a whole sub-batch, and with nothing less.
+        is_in_doubt = !is_complete && (is_in_doubt || delivered.is_in_doubt);
         if !is_complete {
             break;
         }
     }
     match grip.released() {
         _ if is_complete => release(state, claim, ChunkState::Done, false).await,
-        Some(Released::Cancelled) => cancel_rest(state, claim).await,
+        Some(Released::Cancelled) => cancel_rest(state, claim, is_in_doubt).await,
         Some(Released::Lost) => Err(Error::LeaseLost),
         // For another worker, and another window.
         Some(Released::Draining | Released::WindowOver) | None => {
@@ -107,7 +108,7 @@ async fn put_off(state: &State, claim: &Claim, error: &Error, draining: &Cancell
 }
 
 async fn rest(state: &State, claim: &Claim, error: &Error) -> Result<(), Error> {
-    let rest_secs = rest_after(claim.attempts).as_secs_f64();
+    let rest_secs = rest_after(claim.earlier_attempts + 1).as_secs_f64();
     let mut tx = state.db.begin(claim.lease.chunk.tenant).await?;
     store::lease::rest(&mut *tx, claim.lease, rest_secs, !error.is_passing()).await?;
     tx.commit().await?;

@@ -6,7 +6,7 @@
 use super::Claim;
 use crate::State;
 use crate::channel::Delivery;
-use crate::chunk::State as ChunkState;
+use crate::chunk::{State as ChunkState, never_handed};
 use crate::error::Error;
 use crate::outcome::Outcome;
 use crate::store;
@@ -53,9 +53,8 @@ pub(crate) async fn settle(state: &State, claim: &Claim, deliveries: &[Delivery]
     Ok(())
 }
 
-/// The rest of a chunk whose mass message was cancelled: every one that was handed over is settled, so whoever is left
-/// gives the cap back.
-pub(crate) async fn cancel_rest(state: &State, claim: &Claim) -> Result<(), Error> {
+/// The rest of a chunk whose mass message was cancelled: whoever is left gives the cap back, but for those in doubt.
+pub(crate) async fn cancel_rest(state: &State, claim: &Claim, is_in_doubt: bool) -> Result<(), Error> {
     let chunk = claim.lease.chunk;
     let mut tx = state.db.begin(chunk.tenant).await?;
     let lease_secs = state.knobs.lease().as_secs_f64();
@@ -75,15 +74,9 @@ pub(crate) async fn cancel_rest(state: &State, claim: &Claim) -> Result<(), Erro
         })
         .collect();
     store::receipt::end(&mut *tx, chunk.tenant, chunk.broadcast, &endings).await?;
-    store::cap::give_back(
-        &mut *tx,
-        chunk.tenant,
-        claim.policy,
-        chunk.broadcast,
-        &unended,
-        None,
-    )
-    .await?;
+    let sub_batch = state.knobs.sub_batch_recipients();
+    let unsent = never_handed(&unended, is_in_doubt.into(), sub_batch);
+    store::cap::give_back(&mut *tx, chunk.tenant, claim.policy, chunk.broadcast, unsent, None).await?;
     store::lease::release(&mut *tx, claim.lease, ChunkState::Done, false).await?;
     tx.commit().await?;
     Ok(())

@@ -125,7 +125,8 @@ pub(crate) async fn renew(
 }
 
 /// Ends the lease: `done` when every recipient has a terminal state, `ready` for somebody else to go on. In doubt is
-/// who was handed to the channel without its answer being known. False when the lease was lost before.
+/// who was handed to the channel without its answer being known, by this claim or an earlier one; handing back is no
+/// attempt of its own. False when the lease was lost before.
 pub(crate) async fn release(
     db: impl PgExecutor<'_>,
     lease: Lease,
@@ -133,13 +134,14 @@ pub(crate) async fn release(
     is_in_doubt: bool,
 ) -> sqlx::Result<bool> {
     sqlx::query!(
-        "update chunk set state = $4, lease_owner = null, lease_until = null, attempts = $5
+        "update chunk set state = $4, lease_owner = null, lease_until = null,
+           attempts = case when $5 then greatest(attempts - 1, 1) else 0 end
          where broadcast_id = $1 and n = $2 and lease_owner = $3",
         lease.chunk.broadcast.0,
         lease.chunk.n,
         lease.owner,
         to.name(),
-        i32::from(is_in_doubt),
+        is_in_doubt,
     )
     .execute(db)
     .await

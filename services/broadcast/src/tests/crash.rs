@@ -4,6 +4,7 @@ use crate::broadcast::Kind;
 use crate::channel::Delivery;
 use crate::chunk::Hint;
 use crate::error::Error;
+use crate::grip::{Grip, Released};
 use crate::ops::settle::settle;
 use crate::ops::{self, Answer, Claim, Claimed};
 use crate::outcome::Outcome;
@@ -33,7 +34,7 @@ async fn one_chunk(scene: &Scene) -> Hint {
     scene.hints().await[0]
 }
 
-const LEASES_EXPIRE: &str =
+pub(super) const LEASES_EXPIRE: &str =
     "update chunk set lease_until = now() - interval '1 second' where state = 'sending'";
 
 #[tokio::test]
@@ -159,6 +160,58 @@ async fn what_kills_its_workers_is_dead_after_five_attempts() {
     let doubtful = scene.state.knobs.sub_batch_recipients();
     assert_eq!(scene.count("select count(*) from cap").await, doubtful as i64);
     scene.check_books().await;
+}
+
+#[tokio::test]
+async fn what_a_dead_worker_may_have_sent_keeps_its_cap() {
+    for why in [Released::Cancelled, Released::Draining] {
+        let scene = Scene::new(&[]).await;
+        scene.audience(300);
+        let hint = one_chunk(&scene).await;
+        let dead = claimed(&scene, hint).await;
+        let doubtful = scene.state.knobs.sub_batch_recipients();
+        scene.hand_over(&dead.mailing, &dead.allowed[..doubtful]).await;
+        scene.force(LEASES_EXPIRE).await;
+
+        // The next worker is told to stop before its first call, and then the mass message is cancelled.
+        let next = claimed(&scene, hint).await;
+        if why == Released::Draining {
+            scene.work_off(&next, &Grip::released_as(why)).await;
+        }
+        ops::cancel(&scene.state, scene.operator(), hint.chunk.broadcast)
+            .await
+            .unwrap();
+        if why == Released::Cancelled {
+            scene.work_off(&next, &Grip::released_as(why)).await;
+        }
+        scene.end().await;
+        assert_eq!(
+            scene.progress(hint.chunk.broadcast).await.outcomes.cancelled,
+            90,
+            "{why:?}"
+        );
+        assert_eq!(
+            scene.count("select count(*) from cap").await,
+            doubtful as i64,
+            "{why:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_settled_sub_batch_ends_the_doubt() {
+    let scene = Scene::new(&[]).await;
+    scene.audience(300);
+    let hint = one_chunk(&scene).await;
+    claimed(&scene, hint).await;
+    scene.force(LEASES_EXPIRE).await;
+    assert_eq!(scene.send(hint).await.unwrap(), Answer::Forget);
+    assert_eq!(
+        scene
+            .count("select count(*) from chunk where state = 'done' and attempts = 0")
+            .await,
+        1
+    );
 }
 
 #[tokio::test]

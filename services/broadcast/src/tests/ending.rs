@@ -41,7 +41,9 @@ async fn who_was_not_sent_to_is_cancelled_and_keeps_the_cap() {
     );
 
     // The worker that held it is told by its pulse; it had sent nothing.
-    ops::settle::cancel_rest(&scene.state, &held).await.unwrap();
+    ops::settle::cancel_rest(&scene.state, &held, false)
+        .await
+        .unwrap();
     assert_eq!(
         scene.send(hints[2]).await.unwrap(),
         ops::Answer::Forget,

@@ -7,10 +7,12 @@ use proptest::sample::Index;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
+use super::crash::LEASES_EXPIRE;
 use super::scene::Scene;
 use crate::broadcast::{Kind, State};
 use crate::channel::Delivery;
 use crate::chunk::Hint;
+use crate::grip::{Grip, Released};
 use crate::ops::settle::settle;
 use crate::ops::{self, Claimed};
 use crate::outcome::Outcome;
@@ -26,6 +28,9 @@ enum Step {
     Send(Index),
     /// A worker hands over some sub-batches, settles all but the last, and dies.
     Crash(Index, usize),
+    /// The next worker on a chunk, perhaps after a dead one, is told to stop before it has handed over anything: the mass
+    /// message is cancelled, or the worker is to end.
+    Interrupt(Index, bool),
     LeasesExpire,
     HintsGetLost,
     Cancel(Index),
@@ -42,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Dispatch),
         8 => index().prop_map(Step::Send),
         5 => (index(), 0usize..3).prop_map(|(which, settled)| Step::Crash(which, settled)),
+        4 => (index(), any::<bool>()).prop_map(|(which, is_cancelled)| Step::Interrupt(which, is_cancelled)),
         2 => Just(Step::LeasesExpire),
         1 => Just(Step::HintsGetLost),
         1 => index().prop_map(Step::Cancel),
@@ -82,13 +88,11 @@ impl History {
                 self.crash(self.hints[which.index(self.hints.len())], settled)
                     .await;
             }
-            Step::LeasesExpire => {
-                scene
-                    .force(
-                        "update chunk set lease_until = now() - interval '1 second' where state = 'sending'",
-                    )
+            Step::Interrupt(which, is_cancelled) if !self.hints.is_empty() => {
+                self.interrupt(self.hints[which.index(self.hints.len())], is_cancelled)
                     .await;
             }
+            Step::LeasesExpire => scene.force(LEASES_EXPIRE).await,
             Step::HintsGetLost => {
                 scene
                     .force("update chunk set state = 'ready' where state = 'queued'")
@@ -130,6 +134,27 @@ impl History {
                 settle(&self.scene.state, &claim, &deliveries).await.unwrap();
             }
         }
+    }
+
+    /// The worker itself, and its pulse has brought bad news between claim and first call.
+    async fn interrupt(&self, hint: Hint, is_cancelled: bool) {
+        self.scene.force(LEASES_EXPIRE).await;
+        let Claimed::Chunk(claim) = ops::claim(&self.scene.state, hint).await.unwrap() else {
+            return;
+        };
+        if claim.allowed.is_empty() {
+            return;
+        }
+        if is_cancelled {
+            let operator = self.scene.operator();
+            let _ = ops::cancel(&self.scene.state, operator, hint.chunk.broadcast).await;
+        }
+        let why = if is_cancelled {
+            Released::Cancelled
+        } else {
+            Released::Draining
+        };
+        self.scene.work_off(&claim, &Grip::released_as(why)).await;
     }
 
     /// Everything recovers and comes to its end.

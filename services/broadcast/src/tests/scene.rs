@@ -22,7 +22,8 @@ use crate::broadcast::{AcceptBroadcast, Broadcast, Kind, Progress};
 use crate::channel::{Channels, Mailing};
 use crate::chunk::Hint;
 use crate::error::Error;
-use crate::ops::{self, Answer};
+use crate::grip::Grip;
+use crate::ops::{self, Answer, Claim};
 use crate::task::{Deselected, Task};
 use crate::{Config, MIGRATOR, State, message, store};
 
@@ -152,6 +153,13 @@ impl Scene {
 
     pub(super) async fn send(&self, hint: Hint) -> Result<Answer, Error> {
         ops::send(&self.state, &self.channels, hint, &CancellationToken::new()).await
+    }
+
+    /// What a worker does with a chunk it has claimed.
+    pub(super) async fn work_off(&self, claim: &Claim, grip: &Grip) {
+        ops::send::work_off(&self.state, &self.channels, claim, grip)
+            .await
+            .unwrap();
     }
 
     /// What the inbox channel does, for a worker that dies before it settles.
