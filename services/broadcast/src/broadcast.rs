@@ -1,5 +1,7 @@
 //! A mass message: what it says, to whom, and how far it is.
 
+use std::time::Duration;
+
 use chassis::auth::Role;
 use chassis::text::{Multiline, Text};
 use contracts::{BroadcastId, MemberId};
@@ -13,6 +15,7 @@ use crate::task::Task;
 
 const TAGS_MAX: usize = 20;
 const RATE_PER_S_MAX: i32 = 10_000;
+const RESOLVE_REST_MAX: Duration = Duration::from_secs(60);
 
 /// Who starts it and which cap it takes.
 #[derive(
@@ -93,6 +96,16 @@ impl State {
             Self::Resolving | Self::Finished | Self::Cancelled => None,
         }
     }
+}
+
+/// How long an audience rests between two turns: not at all, or after failures in a row 1, 2, 4 … 60 s. It is tried for
+/// as long as nobody cancels the mass message: customers may be away for an hour.
+pub(crate) fn rest_before_turn(failures: i32) -> Duration {
+    let secs = match failures {
+        ..=0 => 0,
+        _ => 1 << (failures - 1).min(6),
+    };
+    Duration::from_secs(secs).min(RESOLVE_REST_MAX)
 }
 
 /// Tags of contacts, at most 20.
@@ -322,6 +335,12 @@ mod tests {
             own.cancel(starter, Role::Agent),
             Err(Error::BroadcastFinished)
         ));
+    }
+
+    #[test]
+    fn an_audience_rests_for_a_minute_at_most() {
+        let secs = |failures| rest_before_turn(failures).as_secs();
+        assert_eq!([0, 1, 2, 6, 7, 1_000].map(secs), [0, 1, 2, 32, 60, 60]);
     }
 
     #[test]

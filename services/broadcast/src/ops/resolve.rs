@@ -1,5 +1,7 @@
 //! Resolving an audience: pages of it come from customers, and each is written into chunks in one transaction with
 //! the cursor. Whoever dies on the way, the next one goes on after the last page written.
+//!
+//! Mass messages take turns of some pages, so that neither a large audience nor one that fails keeps the others waiting.
 
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::State;
-use crate::broadcast::{Kind, State as BroadcastState};
+use crate::broadcast::{Kind, State as BroadcastState, rest_before_turn};
 use crate::error::Error;
 use crate::outcome::Outcome;
 use crate::split::{Entry, Split};
@@ -24,9 +26,10 @@ use crate::store::resolve::Resolving;
 const LEASE_SECS: f64 = 8.0;
 const PAGE_WAIT: Duration = Duration::from_secs(4);
 const STREAM_SECS_MAX: u64 = 600;
-const REST_SECS: f64 = 1.0;
+/// 25,000 contacts: a fraction of a second, of which opening the stream anew is little.
+const PAGES_A_TURN: usize = 50;
 
-/// Resolves one mass message that nobody resolves; false when there is none.
+/// Gives one mass message that nobody resolves a turn; false when there is none.
 pub(crate) async fn resolve(state: &State) -> Result<bool, Error> {
     let mut tx = state.db.begin_everyone().await?;
     let Some((tenant, broadcast)) = store::resolve::next(&mut *tx).await? else {
@@ -46,20 +49,19 @@ pub(crate) async fn resolve(state: &State) -> Result<bool, Error> {
         next_n,
         placed_to: what.resolved_to,
     };
-    let resolver = Resolver {
+    let mut resolver = Resolver {
         state,
         tenant,
         broadcast,
         owner,
         what,
     };
-    let result = resolver.run(split).await;
-    if result.is_err() {
-        let mut tx = state.db.begin(tenant).await?;
-        store::resolve::rest(&mut *tx, broadcast, owner, REST_SECS).await?;
-        tx.commit().await?;
+    if let Err(error) = resolver.turn(split).await {
+        let failures = resolver.what.failures + 1;
+        tracing::warn!(error = error.chain(), broadcast_id = %broadcast, failures, "audience not resolved, it rests");
+        resolver.rest(failures).await?;
     }
-    result.map(|()| true)
+    Ok(true)
 }
 
 struct Resolver<'a> {
@@ -71,16 +73,28 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    async fn run(&self, mut split: Split) -> Result<(), Error> {
+    async fn turn(&mut self, mut split: Split) -> Result<(), Error> {
         let mut cursor = self.what.cursor.clone();
         let mut pages = self.open_stream(&cursor).await?;
-        while let Some(page) = self.within(pages.message()).await? {
+        for _ in 0..PAGES_A_TURN {
+            let Some(page) = self.within(pages.message()).await? else {
+                return self.end(&cursor, &split).await;
+            };
             if !self.write(&page, &mut split).await? {
                 return Ok(()); // cancelled meanwhile, or another one's by now
             }
-            cursor = page.cursor;
+            (cursor, self.what.failures) = (page.cursor, 0);
         }
-        self.end(&cursor, &split).await
+        self.rest(0).await
+    }
+
+    /// Until its next turn.
+    async fn rest(&self, failures: i32) -> Result<(), Error> {
+        let secs = rest_before_turn(failures).as_secs_f64();
+        let mut tx = self.state.db.begin(self.tenant).await?;
+        store::resolve::rest(&mut *tx, self.broadcast, self.owner, failures, secs).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     async fn open_stream(&self, cursor: &str) -> Result<tonic::Streaming<StreamAudienceResponse>, Error> {

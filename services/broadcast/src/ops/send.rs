@@ -61,7 +61,12 @@ pub(crate) async fn send(
     }
 }
 
-pub(crate) async fn work_off(state: &State, channels: &Channels, claim: &Claim, grip: &Grip) -> Result<(), Error> {
+pub(crate) async fn work_off(
+    state: &State,
+    channels: &Channels,
+    claim: &Claim,
+    grip: &Grip,
+) -> Result<(), Error> {
     let channel = channels.choose(state, claim);
     let mut limiter = Limiter::new(claim.lease.chunk, claim.rate_per_s);
     let sub_batch_recipients = limiter.sub_batch(state.knobs.sub_batch_recipients());

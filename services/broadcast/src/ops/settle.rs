@@ -76,7 +76,15 @@ pub(crate) async fn cancel_rest(state: &State, claim: &Claim, is_in_doubt: bool)
     store::receipt::end(&mut *tx, chunk.tenant, chunk.broadcast, &endings).await?;
     let sub_batch = state.knobs.sub_batch_recipients();
     let unsent = never_handed(&unended, is_in_doubt.into(), sub_batch);
-    store::cap::give_back(&mut *tx, chunk.tenant, claim.policy, chunk.broadcast, unsent, None).await?;
+    store::cap::give_back(
+        &mut *tx,
+        chunk.tenant,
+        claim.policy,
+        chunk.broadcast,
+        unsent,
+        None,
+    )
+    .await?;
     store::lease::release(&mut *tx, claim.lease, ChunkState::Done, false).await?;
     tx.commit().await?;
     Ok(())

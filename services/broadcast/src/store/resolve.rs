@@ -9,13 +9,13 @@ use uuid::Uuid;
 use crate::broadcast::Kind;
 use crate::split::{Open, Placed};
 
-/// A mass message of any tenant that nobody is resolving.
+/// A mass message of any tenant that nobody is resolving: the one whose last turn is longest ago.
 pub(crate) async fn next(db: impl PgExecutor<'_>) -> sqlx::Result<Option<(TenantId, BroadcastId)>> {
     sqlx::query!(
         r#"select tenant_id as "tenant: TenantId", broadcast_id as "broadcast: BroadcastId"
            from broadcast
            where state = 'resolving' and (resolve_until is null or resolve_until < now())
-           order by broadcast_id limit 1"#
+           order by resolve_turn_at nulls first, broadcast_id limit 1"#
     )
     .fetch_optional(db)
     .await
@@ -30,6 +30,8 @@ pub(crate) struct Resolving {
     pub tags_all: Vec<String>,
     pub cursor: String,
     pub resolved_to: Option<ContactId>,
+    /// Turns in a row that failed without a page.
+    pub failures: i32,
 }
 
 /// Takes the mass message for `owner`, unless another one was quicker.
@@ -41,10 +43,12 @@ pub(crate) async fn take(
 ) -> sqlx::Result<Option<Resolving>> {
     sqlx::query_as!(
         Resolving,
-        r#"update broadcast set resolve_owner = $2, resolve_until = now() + make_interval(secs => $3)
+        r#"update broadcast
+           set resolve_owner = $2, resolve_until = now() + make_interval(secs => $3), resolve_turn_at = now()
            where broadcast_id = $1 and state = 'resolving' and (resolve_until is null or resolve_until < now())
            returning kind as "kind: Kind", started_by as "started_by: _", tags_any, tags_all,
-             resolve_cursor as cursor, resolved_to as "resolved_to: ContactId""#,
+             resolve_cursor as cursor, resolved_to as "resolved_to: ContactId",
+             resolve_failures as failures"#,
         broadcast.0,
         owner,
         lease_secs,
@@ -77,18 +81,21 @@ pub(crate) async fn advance(
     .map(|done| done.rows_affected() == 1)
 }
 
-/// Lets go for a while after a failure.
+/// Lets go at the end of a turn, for a while if it failed.
 pub(crate) async fn rest(
     db: impl PgExecutor<'_>,
     broadcast: BroadcastId,
     owner: Uuid,
+    failures: i32,
     secs: f64,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update broadcast set resolve_owner = null, resolve_until = now() + make_interval(secs => $3)
+        "update broadcast
+         set resolve_owner = null, resolve_until = now() + make_interval(secs => $4), resolve_failures = $3
          where broadcast_id = $1 and resolve_owner = $2",
         broadcast.0,
         owner,
+        failures,
         secs,
     )
     .execute(db)

@@ -1,7 +1,7 @@
 //! From an audience to confirmed shares.
 
 use chassis::auth::Role;
-use contracts::{ContactId, RequestKey, TenantId};
+use contracts::{BroadcastId, ContactId, RequestKey, TenantId};
 
 use super::scene::{Scene, command};
 use crate::broadcast::{Kind, State};
@@ -78,11 +78,13 @@ async fn a_broken_stream_goes_on_after_the_last_page_written() {
         .await
         .unwrap()
         .broadcast_id;
-    for _ in 0..3 {
-        assert!(matches!(
-            ops::resolve(&scene.state).await,
-            Err(Error::Customers(_))
-        ));
+    for failures in [1, 2, 1] {
+        assert!(ops::resolve(&scene.state).await.unwrap());
+        assert_eq!(
+            scene.count("select resolve_failures::int8 from broadcast").await,
+            failures,
+            "a page in between starts the count anew"
+        );
         assert!(
             !ops::resolve(&scene.state).await.unwrap(),
             "it rests after a failure"
@@ -114,6 +116,56 @@ async fn a_broken_stream_goes_on_after_the_last_page_written() {
         scene.count(half_full).await <= 3,
         "a resumed audience fills the chunks it left open"
     );
+}
+
+#[tokio::test]
+async fn whoever_fails_waits_for_the_others() {
+    let scene = Scene::new(&[]).await;
+    scene.audience(300);
+    *scene.customers.breaks.lock().unwrap() = vec![0, 0];
+    let (failing, other) = two(&scene).await;
+    for failures in [1, 2] {
+        scene
+            .force("update broadcast set resolve_turn_at = null, resolve_until = null where resolve_failures = 1")
+            .await;
+        ops::resolve(&scene.state).await.unwrap();
+        let failed = "select resolve_failures::int8 from broadcast order by broadcast_id limit 1";
+        assert_eq!(scene.count(failed).await, failures);
+    }
+    // Its rest is over, and still the other one is first.
+    scene
+        .force("update broadcast set resolve_until = now() - interval '1 second'")
+        .await;
+    ops::resolve(&scene.state).await.unwrap();
+    assert_eq!(scene.progress(failing).await.broadcast.state, State::Resolving);
+    assert_eq!(scene.progress(other).await.broadcast.state, State::Running);
+    ops::resolve(&scene.state).await.unwrap();
+    assert_eq!(scene.progress(failing).await.broadcast.state, State::Running);
+}
+
+#[tokio::test]
+async fn large_audiences_take_turns() {
+    let scene = Scene::new(&[]).await;
+    scene.audience(5_100);
+    let (one, other) = two(&scene).await;
+    for (audiences, state) in [
+        ([5_000, 0], State::Resolving),
+        ([5_000, 5_000], State::Resolving),
+        ([5_100, 5_000], State::Running),
+        ([5_100, 5_100], State::Running),
+    ] {
+        ops::resolve(&scene.state).await.unwrap();
+        let (one, other) = (scene.progress(one).await, scene.progress(other).await);
+        assert_eq!([one.audience, other.audience], audiences);
+        assert_eq!(one.broadcast.state, state);
+    }
+    assert!(!ops::resolve(&scene.state).await.unwrap());
+}
+
+/// Two mass messages to be resolved, the older one first.
+async fn two(scene: &Scene) -> (BroadcastId, BroadcastId) {
+    let accept = async || scene.accept(command(Kind::Enterprise, "inbox")).await.unwrap();
+    (accept().await.broadcast_id, accept().await.broadcast_id)
 }
 
 #[tokio::test]
