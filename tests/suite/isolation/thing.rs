@@ -163,7 +163,7 @@ async fn code(world: &World) -> anyhow::Result<String> {
 }
 
 async fn import(world: &World) -> anyhow::Result<String> {
-    let file = "external_id,name\nimported-1,王芳\n,nobody\n";
+    let file = "external_id,name\nimported-1,王芳\n,nobody\n,nobody else\n";
     let ask = world
         .api()
         .post("customers", "/v1/imports")

@@ -14,7 +14,7 @@ use self::document::Operation;
 use self::probe::Probe;
 use self::table::{KEYLESS, ROUTES, Route};
 use super::findings::Findings;
-use super::world::World;
+use super::world::{By, World};
 
 #[tokio::test]
 async fn every_operation_lets_in_whom_it_should() -> anyhow::Result<()> {
@@ -61,6 +61,7 @@ async fn service(name: &str, home: &World, foreign: &World) -> anyhow::Result<Fi
             false => probe.operation(operation, &of).await?,
         }
     }
+    probe.cursors(&lists(&operations, routes)).await?;
     for Route { operation, .. } in *routes {
         let stands = operations.iter().any(|known| known.id == *operation);
         probe.findings.check(stands, || {
@@ -68,6 +69,16 @@ async fn service(name: &str, home: &World, foreign: &World) -> anyhow::Result<Fi
         });
     }
     Ok(probe.findings)
+}
+
+/// What a tenant reads in pages, each with one way to ask for it.
+fn lists<'a>(operations: &'a [Operation], routes: &'a [Route]) -> Vec<(&'a Operation, &'a Route)> {
+    let paged = operations.iter().filter(|operation| operation.has_pages);
+    let routed = paged.filter_map(|operation| {
+        let mut routes = routes.iter().filter(|route| route.by != By::Reviewer);
+        Some((operation, routes.find(|route| route.operation == operation.id)?))
+    });
+    routed.collect()
 }
 
 fn unknown(service: &str, operation: &Operation) -> String {

@@ -43,8 +43,11 @@ pub(super) const KEYLESS: &[(&str, &str)] = &[
 /// Query parameters that name nothing of a tenant's, each with the reason.
 pub(super) const NOT_IDS: &[(&str, &str)] = &[("?tag", "a word: it filters the tenant's own rows")];
 
-/// Lists that fit on the smallest page in these worlds, each with the reason; there is no cursor to try.
-pub(super) const SHORT: &[(&str, &str)] = &[];
+/// Lists whose cursors no other list gives out, and which are too short here to give out one.
+pub(super) const SHORT: &[(&str, &str)] = &[
+    ("list_messages", "an inbox of one welcome"),
+    ("list_parked", "no order waits"),
+];
 
 const IDENTITY: &[Route] = &[
     route("register", Anybody, &[("/slug", Slug)]),

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::document::Operation;
+use super::lists;
 use super::probe::Probe;
 use super::table::Route;
 use crate::isolation::findings::Findings;
@@ -72,13 +73,15 @@ pub(super) async fn is_found_out(stack: &Stack, home: &World, foreign: &World) -
         foreign,
         findings: Findings::default(),
     };
-    for operation in Operation::all(&document())? {
+    let operations = Operation::all(&document())?;
+    for operation in &operations {
         let routes: Vec<&Route> = ROUTES
             .iter()
             .filter(|route| route.operation == operation.id)
             .collect();
-        probe.operation(&operation, &routes).await?;
+        probe.operation(operation, &routes).await?;
     }
+    probe.cursors(&lists(&operations, ROUTES)).await?;
     server.abort();
     let told = probe.findings.told();
     let missing: Vec<&str> = FOUND.into_iter().filter(|word| !told.contains(word)).collect();
