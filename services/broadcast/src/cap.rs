@@ -42,11 +42,11 @@ pub(crate) fn time_to_send(window_left: Duration, guard: Duration) -> Option<Dur
     window_left.checked_sub(guard).filter(|left| !left.is_zero())
 }
 
-/// Those of the sorted recipients whose cap somebody else holds.
-pub(crate) fn suppressed(recipients: &[ContactId], allowed: &[ContactId]) -> Vec<ContactId> {
+/// Those of the sorted recipients that are not among some: whose cap somebody else holds, who did not opt out.
+pub(crate) fn not_among(recipients: &[ContactId], some: &[ContactId]) -> Vec<ContactId> {
     recipients
         .iter()
-        .filter(|contact| allowed.binary_search(contact).is_err())
+        .filter(|contact| some.binary_search(contact).is_err())
         .copied()
         .collect()
 }
@@ -82,7 +82,7 @@ mod tests {
             let id = |n: &u128| ContactId(Uuid::from_u128(*n));
             let everybody: Vec<_> = all.keys().map(id).collect();
             let allowed: Vec<_> = all.iter().filter(|(_, free)| **free).map(|(n, _)| id(n)).collect();
-            let mut both = suppressed(&everybody, &allowed);
+            let mut both = not_among(&everybody, &allowed);
             both.extend(&allowed);
             both.sort();
             prop_assert_eq!(both, everybody);

@@ -1,6 +1,6 @@
 //! What other services tell us, and what it makes us do.
 
-use contracts::customers::v1::ContactBefriended;
+use contracts::customers::v1::{ContactBefriended, ContactConsentChanged};
 use contracts::groups::v1::GroupJoined;
 use contracts::identity::v1::TenantVerified;
 use contracts::{ContactId, Envelope, GroupId, MemberId};
@@ -51,6 +51,20 @@ impl Handler<ContactBefriended> for State {
             &event.welcome,
         )
         .await?;
+        Ok(())
+    }
+}
+
+/// Who withdrew consent is not sent to, also where the audience is resolved already.
+impl Handler<ContactConsentChanged> for State {
+    async fn handle(
+        &self,
+        tx: &mut Tx,
+        event: ContactConsentChanged,
+        envelope: &Envelope,
+    ) -> Result<(), HandlerError> {
+        let (tenant, contact) = (envelope.tenant_id, event.contact_id.parse()?);
+        store::consent::put(&mut **tx, tenant, contact, event.marketing, envelope.occurred_at).await?;
         Ok(())
     }
 }

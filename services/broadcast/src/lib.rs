@@ -30,7 +30,7 @@ use std::io::Write as _;
 use chassis::auth::Signer;
 use chassis::{Clock, Process};
 use contracts::broadcast::v1::broadcast_service_server::BroadcastServiceServer;
-use contracts::customers::v1::ContactBefriended;
+use contracts::customers::v1::{ContactBefriended, ContactConsentChanged};
 use contracts::groups::v1::GroupJoined;
 use contracts::identity::v1::TenantVerified;
 use outbox::{Database, Link};
@@ -81,6 +81,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 
     link.listen::<TenantVerified, _>(&process, "broadcast-tenant", state.clone());
     link.listen::<ContactBefriended, _>(&process, "broadcast-welcome", state.clone());
+    link.listen::<ContactConsentChanged, _>(&process, "broadcast-consent", state.clone());
     link.listen::<GroupJoined, _>(&process, "broadcast-greeting", state.clone());
     process.spawn("resolver", timers::resolve(state.clone(), process.stopping()));
     process.spawn(

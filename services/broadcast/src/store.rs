@@ -1,11 +1,12 @@
 //! What broadcast remembers: one free function per statement.
 //!
-//! Statements that insert many rows under a key others insert too do so in the key's order: two of them can then
-//! wait for each other, but never in a circle.
+//! Statements that insert many rows under a key others insert too do so in the key's order, and those that change many
+//! chunks pick them in theirs: two of them can then wait for each other, but never in a circle.
 
 pub(crate) mod broadcast;
 pub(crate) mod cap;
 pub(crate) mod chunk;
+pub(crate) mod consent;
 pub(crate) mod dispatch;
 pub(crate) mod inbox;
 pub(crate) mod lease;

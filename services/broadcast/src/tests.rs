@@ -2,6 +2,7 @@
 
 mod audience;
 mod caps;
+mod consent;
 mod crash;
 mod ending;
 mod inbox;

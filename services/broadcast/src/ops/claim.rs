@@ -1,6 +1,6 @@
-//! Claiming a chunk (T1): the lease, the caps, and who is left to send to.
+//! Claiming a chunk (T1): the lease, consent, the caps, and who is left to send to.
 //!
-//! Cost, whatever the chunk's size: 7 statements and a commit on one connection; at most 500 rows of caps, in the order
+//! Cost, whatever the chunk's size: 8 statements and a commit on one connection; at most 500 rows of caps, in the order
 //! of their key, and as many receipts as there are suppressed contacts. Locks the chunk for its duration. Every retry
 //! enters here again and finds the caps of its own mass message.
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::State;
 use crate::broadcast::{ChannelName, State as BroadcastState};
-use crate::cap::{Policy, suppressed, time_to_send};
+use crate::cap::{Policy, not_among, time_to_send};
 use crate::channel::Mailing;
 use crate::chunk::{Hint, Lease, State as ChunkState, Verdict, is_poison, never_handed};
 use crate::error::Error;
@@ -134,10 +134,17 @@ async fn decide(
         // An earlier claim may have been in an earlier window, whose caps are of no use in this one.
         store::cap::give_back(&mut *db, tenant, policy, broadcast, unended, Some(window_start)).await?;
     }
-    let allowed = store::cap::take(&mut *db, tenant, policy, window_start, broadcast, unended).await?;
-    let capped = suppressed(unended, &allowed)
-        .into_iter()
-        .map(|contact| (contact, Outcome::Capped))
-        .collect();
-    Ok((allowed, capped))
+    let opted_out = store::consent::opted_out(&mut *db, tenant, unended).await?;
+    if !opted_out.is_empty() {
+        // Of an earlier claim they may hold caps.
+        let unsent = never_handed(unended, found.attempts, state.knobs.sub_batch_recipients());
+        let unsent = not_among(&opted_out, &not_among(&opted_out, unsent));
+        store::cap::give_back(&mut *db, tenant, policy, broadcast, &unsent, None).await?;
+    }
+    let willing = not_among(unended, &opted_out);
+    let allowed = store::cap::take(&mut *db, tenant, policy, window_start, broadcast, &willing).await?;
+    let capped = not_among(&willing, &allowed);
+    let opted_out = opted_out.into_iter().map(|contact| (contact, Outcome::OptedOut));
+    let capped = capped.into_iter().map(|contact| (contact, Outcome::Capped));
+    Ok((allowed, opted_out.chain(capped).collect()))
 }

@@ -4,6 +4,7 @@ use contracts::customers::v1::ContactBefriended;
 use contracts::groups::v1::GroupJoined;
 use contracts::identity::v1::TenantVerified;
 use contracts::{ContactId, Envelope, Event, GroupId, MemberId};
+use jiff::Timestamp;
 use outbox::{Handler, HandlerError};
 
 use super::scene::Scene;
@@ -17,7 +18,15 @@ impl Scene {
     where
         State: Handler<E>,
     {
-        let envelope = Envelope::new(&event, self.state.clock.now())?;
+        self.hear_of(self.state.clock.now(), event).await
+    }
+
+    /// Hears what happened then.
+    pub(super) async fn hear_of<E: Event>(&self, at: Timestamp, event: E) -> Result<(), HandlerError>
+    where
+        State: Handler<E>,
+    {
+        let envelope = Envelope::new(&event, at)?;
         let mut tx = self.state.db.begin(envelope.tenant_id).await?;
         self.state.handle(&mut tx, event, &envelope).await?;
         Ok(tx.commit().await?)
