@@ -24,9 +24,7 @@ pub(crate) async fn confirm(
         .ok_or(Error::TaskUnknown)?;
     let (broadcast, left_out) = (task.broadcast_id, deselected.contacts());
     if task.confirm(now)? == Confirmation::Repeated {
-        let outcome = Outcome::Deselected;
-        let first =
-            store::receipt::first_without(&mut *tx, agent.tenant, broadcast, left_out, outcome).await?;
+        let first = store::receipt::first_not_left_out(&mut *tx, agent.tenant, broadcast, left_out).await?;
         return first.map_or(Ok(task), |contact| Err(Error::TaskConfirmed(contact)));
     }
 

@@ -79,13 +79,12 @@ pub(crate) async fn end(
     .map(drop)
 }
 
-/// The first of these contacts that does not have this terminal state.
-pub(crate) async fn first_without(
+/// The first of these contacts that was not left out: neither deselected nor opted out, which it may have been before.
+pub(crate) async fn first_not_left_out(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
     broadcast: BroadcastId,
     contacts: &[ContactId],
-    outcome: Outcome,
 ) -> sqlx::Result<Option<ContactId>> {
     sqlx::query_scalar!(
         r#"select contact_id as "contact!: ContactId"
@@ -93,12 +92,11 @@ pub(crate) async fn first_without(
            where not exists (
              select from receipt
              where receipt.tenant_id = $1 and receipt.broadcast_id = $2 and receipt.contact_id = asked.contact_id
-               and state = $4)
+               and state in ('deselected', 'opted_out'))
            order by contact_id limit 1"#,
         tenant.0,
         broadcast.0,
         contacts as &[ContactId],
-        outcome.name(),
     )
     .fetch_optional(db)
     .await
