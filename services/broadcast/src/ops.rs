@@ -8,7 +8,7 @@ mod confirm;
 pub(crate) mod dispatch;
 mod expire;
 mod finish;
-mod reconcile;
+pub(crate) mod reconcile;
 mod resolve;
 pub(crate) mod send;
 mod set_webhook;
@@ -36,6 +36,18 @@ use crate::store;
 
 /// Shares shown with a mass message.
 const TASKS_SHOWN_MAX: i64 = 500;
+
+/// One item of a sweep over all tenants: a failure is logged, so that it keeps nobody else waiting.
+fn is_done(what: &'static str, done: Result<(), Error>) -> bool {
+    if let Err(error) = &done {
+        tracing::warn!(
+            error = error.chain(),
+            what,
+            "one of many failed and is tried again"
+        );
+    }
+    done.is_ok()
+}
 
 /// A mass message with its progress, read in the caller's transaction.
 pub(crate) async fn progress(db: &mut sqlx::PgConnection, broadcast: BroadcastId) -> Result<Progress, Error> {

@@ -9,15 +9,16 @@ use crate::store::receipt::Ending;
 
 const CHUNKS_MAX: i64 = 50;
 
-/// Closes some withdrawn chunks; false when there are none.
+/// Closes some withdrawn chunks; false when there are none, or none that can be.
 pub(crate) async fn close(state: &State) -> Result<bool, Error> {
     let mut tx = state.db.begin_everyone().await?;
     let withdrawn = store::chunk::withdrawn(&mut *tx, CHUNKS_MAX).await?;
     drop(tx);
-    for chunk in &withdrawn {
-        close_one(state, *chunk).await?;
+    let mut has_worked = false;
+    for chunk in withdrawn {
+        has_worked |= super::is_done("close", close_one(state, chunk).await);
     }
-    Ok(!withdrawn.is_empty())
+    Ok(has_worked)
 }
 
 async fn close_one(state: &State, chunk: ChunkKey) -> Result<(), Error> {

@@ -9,15 +9,16 @@ use crate::store;
 
 const BROADCASTS_MAX: i64 = 50;
 
-/// Finishes what has come to its end; false when nothing has.
+/// Finishes what has come to its end; false when nothing has, or nothing that can be finished.
 pub(crate) async fn finish(state: &State) -> Result<bool, Error> {
     let mut tx = state.db.begin_everyone().await?;
     let ended = store::broadcast::all_ended(&mut *tx, BROADCASTS_MAX).await?;
     drop(tx);
-    for (tenant, broadcast) in &ended {
-        finish_one(state, *tenant, *broadcast).await?;
+    let mut has_worked = false;
+    for (tenant, broadcast) in ended {
+        has_worked |= super::is_done("finish", finish_one(state, tenant, broadcast).await);
     }
-    Ok(!ended.is_empty())
+    Ok(has_worked)
 }
 
 async fn finish_one(state: &State, tenant: TenantId, id: BroadcastId) -> Result<(), Error> {

@@ -149,6 +149,44 @@ async fn an_unconfirmed_share_expires() {
 }
 
 #[tokio::test]
+async fn one_that_fails_keeps_nobody_else_waiting() {
+    let scene = Scene::new(&[]).await;
+    scene.audience(30);
+    let (stuck, other) = (
+        scene.start(Kind::Enterprise).await,
+        scene.start(Kind::Enterprise).await,
+    );
+    for broadcast in [stuck, other] {
+        cancel(&scene, broadcast).await.unwrap();
+    }
+    // Of the older one neither chunks nor the end can be written.
+    for table in ["chunk", "broadcast"] {
+        let trigger = format!(
+            "create function refuse_{table}() returns trigger language plpgsql as $$
+             begin raise exception 'refused'; end $$;
+             create trigger refuse before update on {table} for each row
+               when (old.broadcast_id = '{stuck}') execute function refuse_{table}()"
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(trigger))
+            .execute(&scene.test.superuser)
+            .await
+            .unwrap();
+    }
+    scene.end().await;
+    assert_eq!(scene.progress(stuck).await.broadcast.state, State::Cancelling);
+    assert_eq!(scene.progress(other).await.broadcast.state, State::Cancelled);
+
+    // And once the rest of it can, its end still can't.
+    scene.force("drop trigger refuse on chunk").await;
+    let third = scene.start(Kind::Enterprise).await;
+    cancel(&scene, third).await.unwrap();
+    scene.end().await;
+    assert_eq!(scene.progress(stuck).await.outcomes.total(), 30);
+    assert_eq!(scene.progress(stuck).await.broadcast.state, State::Cancelling);
+    assert_eq!(scene.progress(third).await.broadcast.state, State::Cancelled);
+}
+
+#[tokio::test]
 async fn a_draining_worker_hands_its_chunk_back() {
     let scene = Scene::new(&[]).await;
     scene.audience(300);
