@@ -94,9 +94,13 @@ pub(crate) async fn withdraw(
     ends_as: Outcome,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update chunk set state = 'cancelled', ends_as = $3
-         where broadcast_id = $1 and ($2::uuid is null or member_id = $2)
-           and state in ('waiting', 'ready', 'queued')",
+        "with picked as (
+           select n from chunk
+           where broadcast_id = $1 and ($2::uuid is null or member_id = $2)
+             and state in ('waiting', 'ready', 'queued')
+           order by n for update)
+         update chunk set state = 'cancelled', ends_as = $3
+         from picked where broadcast_id = $1 and chunk.n = picked.n",
         broadcast.0,
         member.map(|member| member.0),
         ends_as.name(),

@@ -65,11 +65,15 @@ pub(crate) async fn queue(db: impl PgExecutor<'_>, shares: &[(TenantId, i64)]) -
     })
 }
 
-/// Chunks whose worker fell silent, or that rest after a failure, are ready again. Returns how many.
+/// Chunks whose worker fell silent, or that rest after a failure, are ready again; what somebody is just at comes next
+/// time. Returns how many.
 pub(crate) async fn expire_leases(db: impl PgExecutor<'_>) -> sqlx::Result<u64> {
     sqlx::query!(
-        "update chunk set state = 'ready', lease_owner = null, lease_until = null
-         where state = 'sending' and lease_until < now()"
+        "with picked as (
+           select broadcast_id, n from chunk where state = 'sending' and lease_until < now()
+           order by broadcast_id, n for update skip locked)
+         update chunk set state = 'ready', lease_owner = null, lease_until = null
+         from picked where chunk.broadcast_id = picked.broadcast_id and chunk.n = picked.n"
     )
     .execute(db)
     .await
@@ -86,8 +90,12 @@ pub(crate) async fn in_flight(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
 /// Makes chunks ready again that were queued too long ago; hints of them that turn up later are stale.
 pub(crate) async fn requeue(db: impl PgExecutor<'_>, queued_secs_max: f64) -> sqlx::Result<u64> {
     sqlx::query!(
-        "update chunk set state = 'ready'
-         where state = 'queued' and queued_at < now() - make_interval(secs => $1)",
+        "with picked as (
+           select broadcast_id, n from chunk
+           where state = 'queued' and queued_at < now() - make_interval(secs => $1)
+           order by broadcast_id, n for update skip locked)
+         update chunk set state = 'ready'
+         from picked where chunk.broadcast_id = picked.broadcast_id and chunk.n = picked.n",
         queued_secs_max
     )
     .execute(db)
