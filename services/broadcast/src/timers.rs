@@ -39,9 +39,11 @@ pub(crate) async fn dispatch(state: State, queue: Queue, stopping: CancellationT
 
 pub(crate) async fn reconcile(state: State, queue: Queue, stopping: CancellationToken) -> anyhow::Result<()> {
     let period = Duration::from_secs(state.knobs.reconcile_secs);
+    let mut was_short = false;
     while !stopping.is_cancelled() {
-        let reconciled = ops::reconcile(&state, &queue).await.map(|()| false);
-        pause("reconcile", reconciled, period, &stopping).await;
+        let reconciled = ops::reconcile(&state, &queue, was_short).await;
+        was_short = matches!(reconciled, Ok(true));
+        pause("reconcile", reconciled.map(|_| false), period, &stopping).await;
     }
     Ok(())
 }

@@ -6,13 +6,12 @@ use crate::queue::Queue;
 use crate::store;
 
 /// Expired leases, then lost hints. The queue's own count tells whether hints are missing at all: while it holds one
-/// for everything in flight, old ones merely wait for a worker.
-pub(crate) async fn reconcile(state: &State, queue: &Queue) -> Result<(), Error> {
+/// for everything in flight, old ones merely wait for a worker. It may be short for a moment, as a chunk is queued before
+/// its hint is published, so it has to be found short twice in a row. Returns whether it is.
+pub(crate) async fn reconcile(state: &State, queue: &Queue, was_short: bool) -> Result<bool, Error> {
     let mut tx = state.db.begin_everyone().await?;
     let expired = store::dispatch::expire_leases(&mut *tx).await?;
-    let in_flight = store::dispatch::in_flight(&mut *tx).await?;
     tx.commit().await?;
-    metrics::gauge!("broadcast_chunks_in_flight").set(in_flight as f64);
     metrics::counter!("broadcast_leases_expired_total").increment(expired);
     if expired > 0 {
         tracing::warn!(
@@ -20,12 +19,20 @@ pub(crate) async fn reconcile(state: &State, queue: &Queue) -> Result<(), Error>
             "leases expired, the chunks are dispatched again"
         );
     }
-
+    // Asked first: a chunk that ends in between is then missed in the database, not in the queue.
     let hints = queue.outstanding().await?;
-    if in_flight.unsigned_abs() <= hints {
-        return Ok(());
-    }
+    requeue(state, hints, was_short).await
+}
+
+/// Dispatches anew what the queue has lost, once it is known to have.
+pub(crate) async fn requeue(state: &State, hints: u64, was_short: bool) -> Result<bool, Error> {
     let mut tx = state.db.begin_everyone().await?;
+    let in_flight = store::dispatch::in_flight(&mut *tx).await?;
+    metrics::gauge!("broadcast_chunks_in_flight").set(in_flight as f64);
+    let is_short = hints < in_flight.unsigned_abs();
+    if !(is_short && was_short) {
+        return Ok(is_short);
+    }
     let requeued = store::dispatch::requeue(&mut *tx, state.knobs.queued_secs_max.into()).await?;
     tx.commit().await?;
     if requeued > 0 {
@@ -35,5 +42,5 @@ pub(crate) async fn reconcile(state: &State, queue: &Queue) -> Result<(), Error>
             "the work queue lost hints, the chunks are dispatched again"
         );
     }
-    Ok(())
+    Ok(is_short)
 }

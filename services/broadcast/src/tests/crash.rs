@@ -122,21 +122,47 @@ async fn an_expired_lease_is_dispatched_anew_and_the_old_hint_is_stale() {
 }
 
 #[tokio::test]
+async fn the_reconciler_waits_for_nobody() {
+    let scene = Scene::new(&["--chunk-recipients-max", "10"]).await;
+    scene.audience(60);
+    let broadcast = scene.start(Kind::Member).await;
+    scene.confirm_all(broadcast).await;
+    let hints = scene.hints().await;
+    assert_eq!(hints.len(), 2);
+    for hint in &hints {
+        claimed(&scene, *hint).await;
+    }
+    scene.force(LEASES_EXPIRE).await;
+    let mut busy = scene.state.db.begin(scene.tenant).await.unwrap();
+    crate::store::lease::lock(&mut *busy, hints[0].chunk)
+        .await
+        .unwrap();
+    let mut tx = scene.state.db.begin_everyone().await.unwrap();
+    assert_eq!(crate::store::dispatch::expire_leases(&mut *tx).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_lost_hint_is_dispatched_anew() {
     let scene = Scene::new(&[]).await;
     scene.audience(300);
     let hint = one_chunk(&scene).await;
-    let requeue = async |secs| {
-        let mut tx = scene.state.db.begin_everyone().await.unwrap();
-        let requeued = crate::store::dispatch::requeue(&mut *tx, secs).await.unwrap();
-        tx.commit().await.unwrap();
-        requeued
+    let requeue = async |hints, was_short| {
+        ops::reconcile::requeue(&scene.state, hints, was_short)
+            .await
+            .unwrap()
     };
-    assert_eq!(requeue(60.0).await, 0, "it is not missing for long enough");
+    assert!(requeue(0, true).await);
+    assert!(
+        scene.hints().await.is_empty(),
+        "it is not missing for long enough"
+    );
     scene
         .force("update chunk set queued_at = queued_at - interval '61 seconds'")
         .await;
-    assert_eq!(requeue(60.0).await, 1);
+    assert!(!requeue(1, true).await);
+    assert!(requeue(0, false).await);
+    assert!(scene.hints().await.is_empty(), "it may be about to be published");
+    assert!(requeue(0, true).await);
     assert_eq!(scene.hints().await[0].epoch, hint.epoch + 1);
 }
 
