@@ -127,11 +127,6 @@ impl Process {
         self.last.end.clone()
     }
 
-    /// Does what SIGTERM does.
-    pub fn stop(&self) {
-        self.loops.end.cancel();
-    }
-
     /// Runs a loop that ends when `stopping` fires. If it fails, or ends sooner, the process stops
     /// and exits with an error.
     pub fn spawn(

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
+use chassis::telemetry;
 use contracts::{Envelope, Event, stream_of, subject_filter};
 use futures::{FutureExt as _, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::lanes::{AsyncWork, Lanes};
-use crate::{Bus, Database, Tx, bus, crash_point, dead_letters, inbox, trace};
+use crate::{Bus, Database, Tx, bus, crash_point, dead_letters, inbox};
 
 pub(crate) const ATTEMPTS_MAX: i32 = 5;
 /// A crashed listener's events come again after this; living ones say in time that they still work.
@@ -241,8 +242,13 @@ impl<E: Event + 'static, H: Handler<E>> AsyncWork for Listener<E, H> {
                 return;
             }
         };
-        let span = tracing::info_span!("consume", durable = self.durable, event_id = %envelope.event_id);
-        trace::adopt(&span, envelope.traceparent.as_deref());
+        let span = tracing::info_span!(
+            "consume",
+            durable = self.durable,
+            event_id = %envelope.event_id,
+            trace_id = tracing::field::Empty,
+        );
+        telemetry::set_parent(&span, envelope.traceparent.as_deref());
         let ack = async {
             match self.apply_with_progress(&message, &envelope).await {
                 Ok(_) => AckKind::Ack,

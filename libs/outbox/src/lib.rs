@@ -15,7 +15,6 @@ mod reconcile;
 mod record;
 mod relay;
 pub mod request;
-mod trace;
 
 pub use bus::{Bus, BusError};
 pub use consume::{Handler, HandlerError, consume};

@@ -1,10 +1,11 @@
 //! Recording an event in the transaction of the operation it tells of.
 
+use chassis::telemetry;
 use contracts::{Envelope, EnvelopeError, Event};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 
-use crate::{Tx, trace};
+use crate::Tx;
 
 /// Why an event could not be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +69,7 @@ pub async fn record_all<E: Event>(tx: &mut Tx, events: &[E], now: Timestamp) -> 
             .map(|envelope| envelope.payload.as_slice())
             .collect::<Vec<_>>(),
     )
-    .bind(trace::current())
+    .bind(telemetry::current_traceparent())
     .execute(&mut **tx)
     .await?;
     tx.wake_on_commit();

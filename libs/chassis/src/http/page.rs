@@ -118,15 +118,6 @@ impl<T> Listing<T> {
             next_cursor,
         }
     }
-
-    /// The same page of something else.
-    #[must_use]
-    pub fn map<U>(self, into: impl FnMut(T) -> U) -> Listing<U> {
-        Listing {
-            items: self.items.into_iter().map(into).collect(),
-            next_cursor: self.next_cursor,
-        }
-    }
 }
 
 #[cfg(test)]
