@@ -75,15 +75,17 @@ class Stack:
             write(self.state.env / name, "".join(f"{key}={value}\n" for key, value in env.items()))
 
 
-def end_orphans(processes: Processes) -> None:
+def end_orphans(processes: Processes, *folders: Path) -> None:
     """What works for this stack without a record: backends of a killed postmaster, or everything if somebody deleted
-    the folder under a running stack. A person's shell that stands in the folder is none of these programs."""
+    the folder under a running stack; services in more folders. A person's shell that stands there is none of these
+    programs."""
     root = processes.state.root
     ours = {processes.pid(name) for name in processes.names()}
-    expected = {(root, "nats-server"), *((root, service["binary"]) for service in SERVICES.values())}
+    expected = {(root, "nats-server"),
+                *((folder, service["binary"]) for service in SERVICES.values() for folder in (root, *folders))}
     if not processes.pid("postgres"):
         expected.add((root / "postgres", "postgres"))
-    processes.end(lambda: [pid for pid, folder, program in working_in(root, root / "postgres")
+    processes.end(lambda: [pid for pid, folder, program in working_in(root, root / "postgres", *folders)
                            if (folder, program) in expected and pid not in ours])
 
 
@@ -145,7 +147,7 @@ def end(state: State, wipe: bool) -> None:
         killed = processes.stop(name for name in last_first if name not in INFRA_PORTS)
         for name in ("nats", "postgres"):
             killed += processes.stop([name])
-        end_orphans(processes)
+        end_orphans(processes, state.log)  # a test's own services (testkit::Set) work there
         if killed:
             print(f"did not stop when asked, killed: {', '.join(killed)}", file=sys.stderr)
         if wipe:

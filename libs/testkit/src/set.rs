@@ -17,9 +17,10 @@ pub const READY: Duration = Duration::from_secs(30);
 
 /// Running services on a stack of the test's own; all end with it.
 pub struct Set {
-    stack: Stack,
-    env: BTreeMap<String, String>,
+    // Before the stack, so that they end first.
     children: BTreeMap<String, Child>,
+    env: BTreeMap<String, String>,
+    stack: Stack,
 }
 
 impl Set {
@@ -181,10 +182,11 @@ impl Set {
     }
 
     async fn spawn(&mut self, name: &str, failpoints: Option<&str>) -> anyhow::Result<()> {
+        let logs = self.stack.state().join("log");
         let log = std::fs::File::options()
             .create(true)
             .append(true)
-            .open(self.stack.state().join(format!("log/{name}.log")))?;
+            .open(logs.join(format!("{name}.log")))?;
         let is_service = self.stack.process(name).service == name;
         let child = self
             .command(name)?
@@ -192,6 +194,8 @@ impl Set {
             .envs(failpoints.map(|points| ("FAILPOINTS", points)))
             // It would push the error out of the last words.
             .env("RUST_BACKTRACE", "0")
+            // By this `stack.py down` knows those that a killed test left.
+            .current_dir(logs)
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log))
             .kill_on_drop(true)
