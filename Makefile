@@ -5,7 +5,7 @@ STACK := deploy/dev/stack.py
 # One set of packages and features everywhere, so that nothing is compiled twice. Releases are built without failpoints.
 WORKSPACE := --workspace --features failpoints
 
-.PHONY: help demo test up down status tail bench failure-repeat rows sqlx contracts images-base fmt
+.PHONY: help demo test up down status tail bench failure-repeat rows sqlx contracts images images-base fmt
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | sort | expand -t 18
 
@@ -45,6 +45,10 @@ sqlx: ## Check every query against real schemas and write the offline data
 contracts: ## Accept the contracts as they are now (proto and OpenAPI snapshots)
 	cargo build $(WORKSPACE) --bins
 	INSTA_UPDATE=always cargo nextest run $(WORKSPACE) -E 'test(contracts::)'
+
+images: ## An image per service, of a release build
+	cargo build --release --workspace --bins
+	deploy/images/services.sh target/release
 
 images-base: ## Postgres and NATS images from packages, for machines without a registry
 	deploy/images/build.sh

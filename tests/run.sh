@@ -46,6 +46,8 @@ all)
     step 'format' cargo fmt --all --check
     step 'lints' cargo clippy "${features[@]}" --all-targets -- -D warnings
     step 'build' cargo build "${features[@]}" --bins
+    ! docker version >/dev/null 2>&1 ||
+        step 'service images' deploy/images/services.sh "${CARGO_TARGET_DIR:-target}/debug"
     step 'build tests' cargo nextest run "${features[@]}" --no-run
     step 'fresh stack' fresh_stack
     step 'tests' cargo nextest run "${features[@]}"

@@ -1,6 +1,7 @@
 //! One journey over Postgres and NATS in containers: the images, the provisioning and the permissions work outside of
 //! the local stack, too.
 
+mod fleet;
 mod servers;
 
 use std::time::{Duration, Instant};
@@ -9,16 +10,18 @@ use anyhow::{Context as _, ensure};
 use client::Ask;
 use reqwest::StatusCode;
 use serde_json::json;
-use testkit::{READY, Set, Stack};
+use testkit::READY;
 
 use crate::scene::Scene;
+use fleet::{Fleet, Network};
 use servers::Servers;
 
 /// How soon a service must notice that its database is away, and say so.
 const NOTICED: Duration = Duration::from_secs(5);
+const SERVICES: [&str; 5] = ["identity", "customers", "groups", "broadcast", "referral"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_contact_is_welcomed_and_a_stopped_postgres_is_told() -> anyhow::Result<()> {
+async fn the_set_in_containers_does_its_work_and_gets_over_its_faults() -> anyhow::Result<()> {
     if let Err(missing) = servers::engine().await {
         ensure!(
             !is_ci(),
@@ -27,28 +30,90 @@ async fn a_contact_is_welcomed_and_a_stopped_postgres_is_told() -> anyhow::Resul
         println!("skipped: no Docker engine answers: {missing:#}");
         return Ok(());
     }
-    let servers = Servers::start().await?;
-    let set = Set::on(Stack::at(servers.stack.state())?, &[]).await?;
-    let scene = Scene::set(&servers.stack, 1).await?;
-    let contact = scene.scan("wx-1").await?;
-    scene.all_welcomed_once(&[contact]).await?;
+    // It goes last: it can't while containers are on it.
+    let network = Network::create()?;
+    let servers = Servers::start(&network).await?;
+    let fleet = Fleet::start(&servers.stack, &network).await?;
     servers.are_those_in_use().await?;
-    println!("Postgres: container {}", servers.postgres.id());
-    println!("NATS: container {}", servers.nats.id());
-
-    servers.postgres.stop().await?;
-    for write in writes(&scene) {
-        refused_for_now(write).await?;
+    fleet.are_those_in_use().await?;
+    journeys_run(&servers).await.context("the journeys")?;
+    let scene = Scene::set(&servers.stack, 1).await?;
+    stopped_postgres_is_told(&servers, &fleet, &scene)
+        .await
+        .context("Postgres stopped")?;
+    for name in ["customers", "broadcast"] {
+        cut_off_is_told(&fleet, &scene, name)
+            .await
+            .with_context(|| format!("{name} cut off"))?;
     }
-    set.all_answer(StatusCode::SERVICE_UNAVAILABLE, NOTICED).await?;
+    killed_and_started_again(&servers, &fleet, &scene)
+        .await
+        .context("each container killed")
+}
 
+/// All journeys on the shared set, unchanged, by this very program; those that start a set of their own stay out.
+async fn journeys_run(servers: &Servers) -> anyhow::Result<()> {
+    let mut command = tokio::process::Command::new(std::env::current_exe()?);
+    command
+        .args(["journeys::", "--test-threads", "4"])
+        .args(["--skip", "journeys::demo", "--skip", "journeys::trace"])
+        .env("SHEQUN_TEST_STATE", servers.stack.state())
+        .kill_on_drop(true);
+    let output = command.output().await?;
+    let told = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{told}\n{said}");
+    let result = told.lines().find(|line| line.starts_with("test result: ok. "));
+    let result = result.with_context(|| format!("no result in {told}"))?;
+    ensure!(!result.contains(" 0 passed"), "{result}");
+    Ok(())
+}
+
+async fn stopped_postgres_is_told(servers: &Servers, fleet: &Fleet<'_>, scene: &Scene) -> anyhow::Result<()> {
+    servers.postgres.stop().await?;
+    for service in SERVICES {
+        refused_for_now(write(scene, service)).await?;
+    }
+    fleet.all_answer(StatusCode::SERVICE_UNAVAILABLE, NOTICED).await?;
     servers.postgres.start().await?;
-    set.all_answer(StatusCode::OK, READY).await?;
-    let contact = scene.scan("wx-2").await?;
-    ensure!(
-        contact.first,
-        "the refused scan left something behind: {contact:?}"
-    );
+    fleet.all_answer(StatusCode::OK, READY).await?;
+    newcomer_is_welcomed(scene, "after-postgres").await
+}
+
+/// Neither Postgres nor NATS nor a peer can be reached; the customer still can, and is told to come again.
+async fn cut_off_is_told(fleet: &Fleet<'_>, scene: &Scene, name: &str) -> anyhow::Result<()> {
+    let container = fleet.container(name)?;
+    fleet.network.disconnect(container.id())?;
+    fleet
+        .answers(name, StatusCode::SERVICE_UNAVAILABLE, NOTICED)
+        .await?;
+    refused_for_now(write(scene, name)).await?;
+    fleet.network.connect(container.id(), name)?;
+    fleet.answers(name, StatusCode::OK, READY).await?;
+    newcomer_is_welcomed(scene, &format!("after-{name}")).await
+}
+
+/// `docker kill` of each container in turn: without it the journey that needs it fails, with it again nothing is lost.
+async fn killed_and_started_again(servers: &Servers, fleet: &Fleet<'_>, scene: &Scene) -> anyhow::Result<()> {
+    for name in fleet.names() {
+        fleet::docker(&["kill", fleet.container(name)?.id()])?;
+        fleet.container(name)?.start().await?;
+    }
+    for server in [&servers.postgres, &servers.nats] {
+        fleet::docker(&["kill", server.id()])?;
+        ensure!(
+            scene.scan("while-killed").await.is_err() || server.id() == servers.nats.id(),
+            "a scan succeeded without Postgres"
+        );
+        server.start().await?;
+    }
+    fleet.all_answer(StatusCode::OK, READY).await?;
+    newcomer_is_welcomed(scene, "after-kills").await
+}
+
+async fn newcomer_is_welcomed(scene: &Scene, external_id: &str) -> anyhow::Result<()> {
+    let contact = scene.scan(external_id).await?;
+    ensure!(contact.first, "a refused scan left something behind: {contact:?}");
     scene.all_welcomed_once(&[contact]).await
 }
 
@@ -58,29 +123,37 @@ fn is_ci() -> bool {
     !["", "false", "0"].contains(&ci.as_str())
 }
 
-/// A request per service that would write.
-fn writes(scene: &Scene) -> Vec<Ask> {
+/// A request that would write.
+fn write(scene: &Scene, service: &str) -> Ask {
     let (api, operator) = (&scene.api, &scene.operator.token);
-    let owner =
-        json!({"email": "owner@late.example", "name": "王 雅婷", "password": "correct horse battery staple"});
-    vec![
-        api.post("identity", "/v1/tenants")
-            .json(&json!({"slug": "late-brand", "name": "Late", "owner": owner})),
-        api.post("customers", "/v1/scans")
-            .json(&json!({"code": scene.code, "external_id": "wx-2"})),
-        api.post("groups", "/v1/series")
-            .token(operator)
-            .json(&json!({"name": "VIP", "theme": "skin care", "benefit": "samples"})),
-        api.post("broadcast", "/v1/broadcasts")
-            .token(operator)
-            .json(&json!({
+    let (path, token, body) = match service {
+        "identity" => {
+            let owner = json!({
+                "email": "owner@late.example", "name": "王 雅婷", "password": "correct horse battery staple",
+            });
+            let body = json!({"slug": "late-brand", "name": "Late", "owner": owner});
+            return api.post(service, "/v1/tenants").json(&body);
+        }
+        "customers" => {
+            let body = json!({"code": scene.code, "external_id": "wx-refused"});
+            return api.post(service, "/v1/scans").json(&body);
+        }
+        "groups" => (
+            "/v1/series",
+            operator,
+            json!({"name": "VIP", "theme": "skin care", "benefit": "samples"}),
+        ),
+        "broadcast" => (
+            "/v1/broadcasts",
+            operator,
+            json!({
                 "kind": "enterprise", "title": "Spring", "text": "The spring colours are here",
                 "audience": {"tags_any": ["sticker"]}, "channel": "inbox",
-            })),
-        api.post("referral", "/v1/plans/yunji-demo")
-            .token(&scene.brand.owner.token)
-            .json(&json!({})),
-    ]
+            }),
+        ),
+        _ => ("/v1/plans/yunji-demo", &scene.brand.owner.token, json!({})),
+    };
+    api.post(service, path).token(token).json(&body)
 }
 
 async fn refused_for_now(write: Ask) -> anyhow::Result<()> {

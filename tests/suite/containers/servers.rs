@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::fleet::Network;
 use anyhow::{Context as _, ensure};
 use reqwest::Url;
 use sqlx::postgres::PgConnectOptions;
@@ -31,11 +32,13 @@ pub(super) async fn engine() -> anyhow::Result<()> {
 }
 
 impl Servers {
-    pub(super) async fn start() -> anyhow::Result<Self> {
+    pub(super) async fn start(network: &Network) -> anyhow::Result<Self> {
         let state = repository().join(format!(".shequn/private/containers-{}", std::process::id()));
         stack_py(&state, &["configure"])?;
         let stack = Stack::at(&state)?;
         let (postgres, nats) = tokio::try_join!(postgres(&stack), nats(&stack))?;
+        network.connect(postgres.id(), "postgres")?;
+        network.connect(nats.id(), "nats")?;
         let servers = Self {
             postgres,
             nats,
@@ -143,8 +146,16 @@ fn request(
     let (name, tag) = image
         .rsplit_once(':')
         .with_context(|| format!("{image} has no tag"))?;
-    let mut request: ContainerRequest<GenericImage> = GenericImage::new(name, tag).into();
+    published(GenericImage::new(name, tag).into(), ports)
+}
+
+/// With its ports published where these addresses point, on loopback alone.
+pub(super) fn published<A: AsRef<str>>(
+    mut request: ContainerRequest<GenericImage>,
+    ports: &[(A, ContainerPort)],
+) -> anyhow::Result<ContainerRequest<GenericImage>> {
     for (address, inside) in ports {
+        let address = address.as_ref();
         let outside = address
             .parse::<Url>()?
             .port()
