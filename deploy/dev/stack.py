@@ -129,7 +129,8 @@ def provision(state: State, _: argparse.Namespace) -> int:
 def down(state: State, arguments: argparse.Namespace) -> int:
     if state.root.exists():
         end(state, arguments.wipe)
-    for root in PRIVATE.glob("*-*"):
+    # Not at the end of each test: two at once would stand in each other's way.
+    for root in [] if state.root.parent == PRIVATE else PRIVATE.glob("*-*"):
         private, pid = State(root), root.name.rpartition("-")[2]
         # Of a test that was killed before it could stop its own stack. A test that kept its files (SHEQUN_TEST_KEEP)
         # has stopped its processes: nothing is recorded there.
