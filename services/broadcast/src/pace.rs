@@ -1,7 +1,7 @@
 //! Keeping to a mass message's rate, of all workers together.
 //!
 //! A worker takes tokens for up to a second at a time: a stretch of time that no other worker got, in which its calls
-//! start evenly spaced.
+//! start evenly spaced. It does not wait long for them: a slow mass message must not hold the lanes that others need.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ use crate::error::Error;
 use crate::store;
 
 const LEASE_SECS: usize = 1;
+/// How long after its claim a chunk may keep its lane waiting for tokens.
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// When the calls of a sub-batch may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,13 +40,15 @@ impl Pace {
 pub(crate) struct Limiter {
     chunk: ChunkKey,
     rate_per_s: Option<i32>,
+    patient_until: Instant,
     next: Pace,
     tokens: usize,
 }
 
 impl Limiter {
-    pub(crate) fn new(chunk: ChunkKey, rate_per_s: Option<i32>) -> Self {
+    pub(crate) fn new(chunk: ChunkKey, rate_per_s: Option<i32>, claimed: Instant) -> Self {
         Self {
+            patient_until: claimed + PATIENCE,
             chunk,
             rate_per_s,
             next: Pace::free(),
@@ -61,15 +65,27 @@ impl Limiter {
             .max(1)
     }
 
-    /// The pace of the next `wanted` calls of the `left` ones there are. One statement a second, none without a limit.
-    pub(crate) async fn take(&mut self, state: &State, wanted: usize, left: usize) -> Result<Pace, Error> {
+    /// The pace of the next `wanted` calls of the `left` ones there are; none when they are due so late that the lane is
+    /// better given to another chunk. One statement a second, none without a limit.
+    pub(crate) async fn take(
+        &mut self,
+        state: &State,
+        wanted: usize,
+        left: usize,
+    ) -> Result<Option<Pace>, Error> {
         let Some(rate_per_s) = self.rate_per_s else {
-            return Ok(Pace::free());
+            return Ok(Some(Pace::free()));
         };
         if self.tokens < wanted {
             let tokens = tokens(rate_per_s, wanted, left);
             let mut tx = state.db.begin(self.chunk.tenant).await?;
-            let wait_secs = store::lease::take_tokens(&mut *tx, self.chunk, tokens, rate_per_s).await?;
+            let wait_secs_max = self
+                .patient_until
+                .saturating_duration_since(Instant::now())
+                .as_secs_f64();
+            let taken =
+                store::lease::take_tokens(&mut *tx, self.chunk, tokens, rate_per_s, wait_secs_max).await?;
+            let Some(wait_secs) = taken else { return Ok(None) };
             tx.commit().await?;
             let start = Instant::now() + Duration::from_secs_f64(wait_secs);
             self.next = Pace {
@@ -81,7 +97,7 @@ impl Limiter {
         let pace = self.next;
         self.tokens -= wanted;
         self.next.start = pace.at(wanted);
-        Ok(pace)
+        Ok(Some(pace))
     }
 }
 
@@ -108,7 +124,7 @@ mod tests {
             broadcast: BroadcastId::new(),
             n: 0,
         };
-        Limiter::new(chunk, rate_per_s)
+        Limiter::new(chunk, rate_per_s, Instant::now())
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod crash;
 mod ending;
 mod inbox;
 mod interleaving;
+mod pace;
 mod peers;
 mod scene;
 mod webhooks;

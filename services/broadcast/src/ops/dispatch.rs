@@ -22,16 +22,18 @@ pub(crate) async fn dispatch(state: &State, queue: &Queue) -> Result<bool, Error
 /// Marks chunks as queued, as many as the window has room for.
 pub(crate) async fn queue_up(state: &State) -> Result<Vec<Hint>, Error> {
     let window = state.knobs.window_chunks.into();
+    // Before it is looked for again.
+    let soon_secs = (2 * state.knobs.tick()).as_secs_f64();
     let mut tx = state.db.begin_everyone().await?;
     if !store::dispatch::lead(&mut *tx).await? {
         return Ok(vec![]);
     }
-    let backlogs = store::dispatch::backlogs(&mut *tx, window).await?;
+    let backlogs = store::dispatch::backlogs(&mut *tx, window, soon_secs).await?;
     let shares = share(window, &backlogs);
     if shares.is_empty() {
         return Ok(vec![]);
     }
-    let hints = in_turns(store::dispatch::queue(&mut *tx, &shares).await?);
+    let hints = in_turns(store::dispatch::queue(&mut *tx, &shares, soon_secs).await?);
     tx.commit().await?;
     Ok(hints)
 }

@@ -68,12 +68,15 @@ pub(crate) async fn work_off(
     grip: &Grip,
 ) -> Result<(), Error> {
     let channel = channels.choose(state, claim);
-    let mut limiter = Limiter::new(claim.lease.chunk, claim.rate_per_s);
+    let mut limiter = Limiter::new(claim.lease.chunk, claim.rate_per_s, claim.since);
     let sub_batch_recipients = limiter.sub_batch(state.knobs.sub_batch_recipients());
     let (mut is_in_doubt, mut is_complete) = (claim.earlier_attempts > 0, true);
     for (i, contacts) in claim.allowed.chunks(sub_batch_recipients).enumerate() {
         let left = claim.allowed.len() - i * sub_batch_recipients;
-        let pace = limiter.take(state, contacts.len(), left).await?;
+        let Some(pace) = limiter.take(state, contacts.len(), left).await? else {
+            is_complete = false;
+            break;
+        };
         let delivered = channel.deliver(&claim.mailing, contacts, pace, grip).await?;
         crash_point("broadcast-after-send");
         if !delivered.deliveries.is_empty() {
@@ -91,7 +94,7 @@ pub(crate) async fn work_off(
         _ if is_complete => release(state, claim, ChunkState::Done, false).await,
         Some(Released::Cancelled) => cancel_rest(state, claim, is_in_doubt).await,
         Some(Released::Lost) => Err(Error::LeaseLost),
-        // For another worker, and another window.
+        // For another worker, another window, or when its tokens are due.
         Some(Released::Draining | Released::WindowOver) | None => {
             release(state, claim, ChunkState::Ready, is_in_doubt).await
         }

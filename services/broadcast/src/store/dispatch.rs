@@ -16,42 +16,70 @@ pub(crate) async fn lead(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
         .await
 }
 
-/// Every tenant with something in flight or ready; of what is ready, no more than a window is counted.
-pub(crate) async fn backlogs(db: impl PgExecutor<'_>, window_chunks: i64) -> sqlx::Result<Vec<Backlog>> {
+/// Every tenant with something in flight or ready; of what is ready, no more than a window is counted, and nothing whose
+/// tokens are not due soon.
+pub(crate) async fn backlogs(
+    db: impl PgExecutor<'_>,
+    window_chunks: i64,
+    soon_secs: f64,
+) -> sqlx::Result<Vec<Backlog>> {
     sqlx::query_as!(
         Backlog,
         r#"select tenant_id as "tenant: TenantId",
              (select count(*) from chunk
               where chunk.tenant_id = busy.tenant_id and state in ('queued', 'sending')) as "in_flight!",
              (select count(*) from (
-                select from chunk where chunk.tenant_id = busy.tenant_id and state = 'ready' limit $1) as ready) as "ready!"
+                select from chunk where chunk.tenant_id = busy.tenant_id and state = 'ready' and not exists (
+                  select from broadcast where broadcast.broadcast_id = chunk.broadcast_id
+                    and paced_to > now() + make_interval(secs => $2))
+                limit $1) as ready) as "ready!"
            from (select distinct tenant_id from broadcast where state in ('running', 'cancelling')) as busy
            order by tenant_id"#,
-        window_chunks
+        window_chunks,
+        soon_secs,
     )
     .fetch_all(db)
     .await
 }
 
-/// Queues each tenant's share, its oldest mass message first, each chunk under a new epoch.
-pub(crate) async fn queue(db: impl PgExecutor<'_>, shares: &[(TenantId, i64)]) -> sqlx::Result<Vec<Hint>> {
+/// Queues each tenant's share, its oldest mass message first, each chunk under a new epoch. Of one with a rate no more
+/// wait in the queue than a second's tokens are for, and only when the next are due soon.
+pub(crate) async fn queue(
+    db: impl PgExecutor<'_>,
+    shares: &[(TenantId, i64)],
+    soon_secs: f64,
+) -> sqlx::Result<Vec<Hint>> {
     let tenants: Vec<_> = shares.iter().map(|(tenant, _)| *tenant).collect();
     let chunks: Vec<_> = shares.iter().map(|(_, chunks)| *chunks).collect();
     sqlx::query!(
-        r#"with picked as (
-             select next.broadcast_id, next.n
+        r#"with next as (
+             select of_tenant.broadcast_id, of_tenant.n
              from unnest($1::uuid[], $2::int8[]) as share (tenant_id, chunks)
              cross join lateral (
-               select broadcast_id, n from chunk
-               where chunk.tenant_id = share.tenant_id and state = 'ready'
-               order by broadcast_id, n limit share.chunks
-               for update skip locked) as next)
+               select broadcast_id, ready.n
+               from broadcast
+               cross join lateral (
+                 select n from chunk
+                 where chunk.tenant_id = share.tenant_id and chunk.broadcast_id = broadcast.broadcast_id
+                   and state = 'ready'
+                 order by n
+                 limit case when rate_per_s is null then share.chunks else greatest(0, 1 + rate_per_s / 500 - (
+                   select count(*) from chunk as waiting
+                   where waiting.tenant_id = share.tenant_id and waiting.broadcast_id = broadcast.broadcast_id
+                     and waiting.state = 'queued')) end) as ready
+               where broadcast.tenant_id = share.tenant_id and state in ('running', 'cancelling')
+                 and coalesce(paced_to <= now() + make_interval(secs => $3), true)
+               order by broadcast_id, ready.n limit share.chunks) as of_tenant),
+           picked as (
+             select broadcast_id, n from chunk join next using (broadcast_id, n)
+             where state = 'ready' order by broadcast_id, n for update of chunk skip locked)
            update chunk set state = 'queued', epoch = epoch + 1, queued_at = now()
            from picked
            where chunk.broadcast_id = picked.broadcast_id and chunk.n = picked.n
            returning tenant_id as "tenant: TenantId", chunk.broadcast_id as "broadcast: BroadcastId", chunk.n, epoch"#,
         &tenants as &[TenantId],
         &chunks,
+        soon_secs,
     )
     .fetch_all(db)
     .await

@@ -172,24 +172,24 @@ pub(crate) async fn rest(
 }
 
 /// Takes tokens of the mass message's rate for one worker: how long until the first of them is due. Workers get
-/// consecutive stretches of time, so together they never pass the rate.
+/// consecutive stretches of time, so together they never pass the rate. None are taken when they are due later than
+/// `wait_secs_max` from now.
 pub(crate) async fn take_tokens(
     db: impl PgExecutor<'_>,
     chunk: ChunkKey,
     tokens: i32,
     rate_per_s: i32,
-) -> sqlx::Result<f64> {
+    wait_secs_max: f64,
+) -> sqlx::Result<Option<f64>> {
     let stretch_secs = f64::from(tokens) / f64::from(rate_per_s);
     sqlx::query_scalar!(
-        r#"insert into rate_lease as lease (tenant_id, broadcast_id, next_at)
-           values ($1, $2, clock_timestamp() + make_interval(secs => $3))
-           on conflict (broadcast_id) do update
-             set next_at = greatest(lease.next_at, clock_timestamp()) + make_interval(secs => $3)
-           returning greatest(extract(epoch from next_at - clock_timestamp())::float8 - $3, 0) as "wait_secs!""#,
-        chunk.tenant.0,
+        r#"update broadcast set paced_to = greatest(paced_to, clock_timestamp()) + make_interval(secs => $2)
+           where broadcast_id = $1 and coalesce(paced_to <= clock_timestamp() + make_interval(secs => $3), true)
+           returning greatest(extract(epoch from paced_to - clock_timestamp())::float8 - $2, 0) as "wait_secs!""#,
         chunk.broadcast.0,
         stretch_secs,
+        wait_secs_max,
     )
-    .fetch_one(db)
+    .fetch_optional(db)
     .await
 }
