@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::sleep;
 
 use crate::error::Error;
 
@@ -15,20 +15,33 @@ use crate::error::Error;
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 #[derive(Clone)]
-pub(crate) struct Gate(Arc<Semaphore>);
+pub(crate) struct Gate {
+    turns: Arc<Semaphore>,
+    turned_away: Arc<Notify>,
+}
 
 impl Gate {
     pub(crate) fn new(at_once_max: u32) -> Self {
-        Self(Arc::new(Semaphore::new(at_once_max as usize)))
+        Self {
+            turns: Arc::new(Semaphore::new(at_once_max as usize)),
+            turned_away: Arc::default(),
+        }
     }
 
     /// Waits for a turn, which lasts until the permit is dropped.
     pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, Error> {
-        match timeout(WAIT_MAX, Arc::clone(&self.0).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
+        tokio::select! {
+            biased;
             // Nobody closes the gate; if somebody did, nobody would get through.
-            Ok(Err(_)) | Err(_) => Err(Error::Crowded),
+            turn = Arc::clone(&self.turns).acquire_owned() => turn.map_err(|_| Error::Crowded),
+            () = self.turned_away.notified() => Err(Error::Crowded),
+            () = sleep(WAIT_MAX) => Err(Error::Crowded),
         }
+    }
+
+    /// Sends everybody away who waits: what they wait for would fail as well, and each after the time it takes to.
+    pub(crate) fn turn_away(&self) {
+        self.turned_away.notify_waiters();
     }
 }
 
@@ -41,6 +54,16 @@ mod tests {
         let gate = Gate::new(1);
         let permit = gate.turn().await.unwrap();
         assert!(matches!(gate.turn().await, Err(Error::Crowded)));
+        drop(permit);
+        assert!(gate.turn().await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_is_turned_away_may_come_again() {
+        let gate = Gate::new(1);
+        let permit = gate.turn().await.unwrap();
+        let (waited, ()) = tokio::join!(gate.turn(), async { gate.turn_away() });
+        assert!(matches!(waited, Err(Error::Crowded)));
         drop(permit);
         assert!(gate.turn().await.is_ok());
     }

@@ -72,6 +72,21 @@ async fn customers_server() -> SocketAddr {
     address
 }
 
+async fn customers_at(address: SocketAddr) -> Customers {
+    let stack = tokio::task::spawn_blocking(Stack::shared).await.unwrap().unwrap();
+    let env = &stack.process("groups").env;
+    let (own, peers) = (&env["SHEQUN_SIGNING_KEY"], &env["SHEQUN_PEER_KEYS"]);
+    let signer = Signer::load("groups", own.as_ref(), peers.as_ref()).unwrap();
+    let channel = chassis::grpc::channel(&format!("http://{address}").parse().unwrap()).unwrap();
+    Customers::new(channel, signer)
+}
+
+/// An address where nobody listens.
+async fn nobody() -> SocketAddr {
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    free.local_addr().unwrap()
+}
+
 /// A verified tenant with an operator, on a schema of its own.
 struct House {
     state: State,
@@ -89,15 +104,10 @@ impl House {
         let database = database("groups", async |url| outbox::migrate(&url, &MIGRATOR).await)
             .await
             .unwrap();
-        let stack = tokio::task::spawn_blocking(Stack::shared).await.unwrap().unwrap();
-        let env = &stack.process("groups").env;
-        let (own, peers) = (&env["SHEQUN_SIGNING_KEY"], &env["SHEQUN_PEER_KEYS"]);
-        let signer = Signer::load("groups", own.as_ref(), peers.as_ref()).unwrap();
-        let channel = chassis::grpc::channel(&format!("http://{address}").parse().unwrap()).unwrap();
         let state = State {
             db: Database::new(database.pool.clone()),
             clock: Clock::system(),
-            customers: Customers::new(channel, signer),
+            customers: customers_at(address).await,
             gate: Gate::new(8),
         };
         let operator = Operator {

@@ -13,6 +13,7 @@
 use contracts::{GroupId, RequestKey, SeriesId};
 use jiff::Timestamp;
 use outbox::{Tx, request};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::State;
 use crate::error::Error;
@@ -41,11 +42,11 @@ pub(crate) async fn join(
     key: &RequestKey,
     door: Door,
 ) -> Result<Joined, Error> {
-    let _turn = state.gate.turn().await?;
-    state
-        .customers
-        .expect(applicant.tenant_id, applicant.contact_id)
-        .await?;
+    let _turn = match admit(state, applicant).await {
+        Ok(turn) => turn,
+        // An answer that was given stands, whatever is the matter now.
+        Err(error) => return answered(state, applicant, key).await?.ok_or(error),
+    };
     for _ in 1..ATTEMPTS_MAX {
         match attempt(state, applicant, key, door).await {
             Err(Error::SeatRaced) => {}
@@ -53,6 +54,24 @@ pub(crate) async fn join(
         }
     }
     attempt(state, applicant, key, door).await
+}
+
+/// A turn, and customers' word that there is such a contact.
+async fn admit(state: &State, applicant: &Applicant) -> Result<OwnedSemaphorePermit, Error> {
+    let turn = state.gate.turn().await?;
+    let expected = state.customers.expect(applicant.tenant_id, applicant.contact_id);
+    let known = expected.await;
+    if matches!(known, Err(Error::Customers(_))) {
+        state.gate.turn_away();
+    }
+    known.map(|()| turn)
+}
+
+/// The answer this request got before, if it did.
+async fn answered(state: &State, applicant: &Applicant, key: &RequestKey) -> Result<Option<Joined>, Error> {
+    let mut tx = state.db.begin(applicant.tenant_id).await?;
+    // Not committed, so a key that is new stays free.
+    Ok(request::earlier(&mut tx, key).await?)
 }
 
 async fn attempt(

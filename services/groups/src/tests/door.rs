@@ -127,12 +127,7 @@ async fn a_contact_unknown_to_customers_gets_no_seat() {
 
 #[tokio::test]
 async fn without_customers_a_join_is_unavailable_and_leaves_nothing() {
-    let free = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let house = House::open_with_customers_at(free).await;
+    let house = House::open_with_customers_at(nobody().await).await;
     let group = house.open_group(5).await;
     let requests = house.count("select count(*) from request").await;
     let refusal = house
@@ -146,6 +141,41 @@ async fn without_customers_a_join_is_unavailable_and_leaves_nothing() {
     );
     assert_eq!(house.group(group.group_id).await.seats_taken, 0);
     assert_eq!(house.count("select count(*) from request").await, requests);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_given_stands_without_customers() {
+    let mut house = House::open().await;
+    let group = house.open_group(5).await;
+    let (key, applicant) = (key(), house.applicant(ContactId::new()));
+    let door = Door::Group(group.group_id);
+    let first = ops::join(&house.state, &applicant, &key, door).await.unwrap();
+    house.state.customers = customers_at(nobody().await).await;
+    assert_eq!(
+        ops::join(&house.state, &applicant, &key, door).await.unwrap(),
+        first
+    );
+    let other = RequestKey {
+        fingerprint: [1; 32],
+        ..key
+    };
+    let refusal = ops::join(&house.state, &applicant, &other, door).await;
+    assert!(matches!(refusal, Err(Error::Request(RequestError::OtherBody))));
+}
+
+#[tokio::test]
+async fn behind_a_customers_that_hangs_nobody_waits_for_long() {
+    // It takes connections and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let house = House::open_with_customers_at(silent.local_addr().unwrap()).await;
+    let group = house.open_group(100).await;
+    let began = std::time::Instant::now();
+    let crowd = (0..60).map(|_| house.join(ContactId::new(), Door::Group(group.group_id)));
+    for refusal in futures::future::join_all(crowd).await {
+        assert_eq!(Problem::from(refusal.unwrap_err()).class, Class::Unavailable);
+    }
+    // In turns of 8 it would be eight time-outs of 2 s.
+    assert!(began.elapsed().as_secs() < 8, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
