@@ -8,3 +8,11 @@ pub(crate) mod parked;
 pub(crate) mod person;
 pub(crate) mod plan;
 pub(crate) mod statement;
+
+use sqlx::PgExecutor;
+
+/// All reads of this transaction see the moment of the first one. Call it before any other statement.
+pub(crate) async fn freeze(db: impl PgExecutor<'_>) -> Result<(), sqlx::Error> {
+    let freeze = "set transaction isolation level repeatable read";
+    sqlx::query(freeze).execute(db).await.map(drop)
+}

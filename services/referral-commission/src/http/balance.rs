@@ -21,6 +21,7 @@ pub(super) async fn get_trial_balance(
 ) -> Result<Json<TrialBalance>, Problem> {
     let page = query.page::<(String, String)>()?;
     let mut tx = state.db.read(staff.tenant).await?;
+    store::freeze(&mut *tx).await?;
     let classes = store::journal::classes(&mut *tx).await?;
     let rows = store::journal::accounts(&mut *tx, page.after.as_ref(), page.rows_max()).await?;
     let Listing {

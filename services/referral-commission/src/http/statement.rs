@@ -46,6 +46,7 @@ pub(super) async fn get_statement(
 ) -> Result<Json<Statement>, Problem> {
     let period = Period::new(query.from, query.to)?;
     let mut tx = state.db.read(staff.tenant).await?;
+    store::freeze(&mut *tx).await?;
     let person = store::person::resolve(&mut *tx, person).await?;
     let openings = match period.from {
         Some(from) => store::statement::opening(&mut *tx, &person, from).await?,

@@ -111,6 +111,21 @@ async fn a_contact_is_named_by_either_id() {
 }
 
 #[tokio::test]
+async fn a_reader_sees_one_moment() {
+    let house = House::open().await;
+    house.take_in(paid("O-1")).await;
+    let mut tx = house.state.db.read(house.tenant_id).await.unwrap();
+    store::freeze(&mut *tx).await.unwrap();
+    let classes = store::journal::classes(&mut *tx).await.unwrap();
+    house.take_in(paid("O-2")).await;
+    let accounts = store::journal::accounts(&mut *tx, None, 10).await.unwrap();
+    let sum = |class: &str| classes.iter().find(|c| c.class == class).unwrap().balance.minor;
+    let account = |name: &str| accounts.iter().find(|a| a.account == name).unwrap().balance.minor;
+    assert_eq!((sum("CLR"), sum("COM")), (account("CLR"), account("COM")));
+    assert_eq!(account("CLR"), 39_800);
+}
+
+#[tokio::test]
 async fn commissions_come_in_pages() {
     let house = House::open().await;
     for order in ["O-1", "O-2"] {
