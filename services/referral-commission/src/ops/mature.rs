@@ -41,9 +41,33 @@ pub(crate) async fn mature_due(state: &State) -> Result<usize, Error> {
     drop(everyone);
     let mut matured = 0;
     for tenant_id in tenants {
-        match mature_batch(state, tenant_id).await {
+        match mature_tenant(state, tenant_id).await {
             Ok(orders) => matured += orders,
             Err(error) => tracing::error!(%error, %tenant_id, "a tenant's commissions not matured"),
+        }
+    }
+    Ok(matured)
+}
+
+/// A batch, or when it fails its orders one by one: one that can't mature does not keep the others from it.
+async fn mature_tenant(state: &State, tenant_id: TenantId) -> Result<usize, Error> {
+    match mature_batch(state, tenant_id, None).await {
+        Ok(orders) => return Ok(orders),
+        Err(error) => {
+            tracing::warn!(%error, %tenant_id, "a batch not matured, its orders are tried one by one")
+        }
+    }
+    let mut tx = state.db.read(tenant_id).await?;
+    let due = store::order::due(&mut *tx, ORDERS_MAX).await?;
+    drop(tx);
+    let mut matured = 0;
+    for order in &due {
+        match mature_batch(state, tenant_id, Some(order)).await {
+            Ok(orders) => matured += orders,
+            Err(error) => {
+                metrics::counter!("referral_orders_not_matured_total").increment(1);
+                tracing::error!(%error, %tenant_id, %order, "an order's commissions not matured");
+            }
         }
     }
     Ok(matured)
@@ -52,10 +76,10 @@ pub(crate) async fn mature_due(state: &State) -> Result<usize, Error> {
 /// Cost: 8 round trips for up to 200 orders. Locks: the orders' rows, without waiting for any; then
 /// the balance rows in the order of their names.
 #[tracing::instrument(name = "referral.mature", skip_all, fields(%tenant_id))]
-async fn mature_batch(state: &State, tenant_id: TenantId) -> Result<usize, Error> {
+async fn mature_batch(state: &State, tenant_id: TenantId, only: Option<&OrderNo>) -> Result<usize, Error> {
     let now = state.clock.now();
     let mut tx = state.db.begin(tenant_id).await?;
-    let due = store::order::lock_due(&mut *tx, ORDERS_MAX).await?;
+    let due = store::order::lock_due(&mut *tx, only, ORDERS_MAX).await?;
     let orders: Vec<OrderNo> = due.iter().map(|order| order.order.clone()).collect();
     let mut events: BTreeMap<OrderNo, Vec<Event>> = BTreeMap::new();
     for received in store::event::of_orders(&mut *tx, &orders).await? {

@@ -58,20 +58,37 @@ pub(crate) async fn lock(
     .map(Locked::from)
 }
 
-/// Takes at most `limit` orders whose commissions are due, leaving out those somebody else holds.
-pub(crate) async fn lock_due(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Locked>, sqlx::Error> {
+/// Takes at most `limit` orders whose commissions are due, or one of them, leaving out those somebody else holds.
+pub(crate) async fn lock_due(
+    db: impl PgExecutor<'_>,
+    only: Option<&OrderNo>,
+    limit: i64,
+) -> Result<Vec<Locked>, sqlx::Error> {
     let rows = sqlx::query_as!(
         Row,
         r#"update shop_order set settled_until = now() where order_no in (
              select order_no from shop_order where settled_until < matures_at and matures_at <= now()
-             order by matures_at limit $1 for update skip locked)
+               and ($1::text is null or order_no = $1)
+             order by matures_at limit $2 for update skip locked)
            returning order_no as "order: OrderNo", plan_id, old.settled_until as "settled_before?: jiff_sqlx::Timestamp",
                      new.settled_until as "settled_until!""#,
+        only.map(OrderNo::as_str),
         limit,
     )
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(Locked::from).collect())
+}
+
+/// At most `limit` orders whose commissions are due, the longest due first.
+pub(crate) async fn due(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<OrderNo>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select order_no as "order: OrderNo" from shop_order
+           where settled_until < matures_at and matures_at <= now() order by matures_at limit $1"#,
+        limit,
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// At most `limit` tenants with commissions that are due; for a transaction of `everyone`.
