@@ -4,7 +4,7 @@ use chassis::{Class, Problem};
 use outbox::RecordError;
 use outbox::request::RequestError;
 
-use crate::engine::{Fault, Flaw};
+use crate::engine::{Fault, Flaw, PersonId};
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -20,6 +20,10 @@ pub(crate) enum Error {
     InTheFuture,
     #[error("an order has at most {0} events")]
     OrderFull(usize),
+    #[error("an order earns at most {0} commissions")]
+    OrderTooLarge(usize),
+    #[error("no contact {0} is known here")]
+    PersonUnknown(PersonId),
     #[error("there is no such order")]
     OrderUnknown,
     #[error("a statement has at most {0} lines")]
@@ -77,6 +81,18 @@ impl From<Error> for Problem {
                 "order_full",
                 Some("order"),
                 "give back several lines in one refund",
+            ),
+            Error::OrderTooLarge(_) => (
+                Invalid,
+                "order_too_large",
+                Some("lines"),
+                "send it as several orders with fewer lines",
+            ),
+            Error::PersonUnknown(_) => (
+                Refused,
+                "person_unknown",
+                None,
+                "nothing was posted; send the event again once the contact has befriended somebody, or name the external id",
             ),
             Error::OrderUnknown => (
                 NotFound,

@@ -24,6 +24,7 @@ use crate::store::journal::Posting;
 use crate::store::order::Locked;
 
 const EVENTS_OF_ORDER_MAX: usize = 500;
+const COMMISSIONS_OF_ORDER_MAX: usize = 500;
 /// How far a shop's clock may be ahead of ours.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
 
@@ -79,6 +80,7 @@ pub(crate) async fn take_in(state: &State, tenant_id: TenantId, event: Event) ->
     store::event::insert(&mut *tx, tenant_id, &event, now).await?;
     events.push(event);
     let after = terms.tell(&events, order.settled_until);
+    check_size(events.last(), &after)?;
 
     park(&mut tx, tenant_id, &events, [&before, &after], now).await?;
     if let Some((plan_id, plan)) = &terms.0 {
@@ -112,10 +114,24 @@ async fn repeat(mut tx: Tx, event: &Event) -> Result<Receipt, Error> {
 async fn resolve(tx: &mut Tx, mut event: Event) -> Result<Event, Error> {
     if let What::Paid(sale) = &mut event.what {
         for person in sale.people_mut() {
-            *person = store::person::resolve(&mut **tx, person.clone()).await?;
+            *person = store::person::find(&mut **tx, person)
+                .await?
+                .ok_or_else(|| Error::PersonUnknown(person.clone()))?;
         }
     }
     Ok(event)
+}
+
+/// Bounds what one transaction posts: two entries a commission. What an accepted order leads to is never more.
+fn check_size(latest: Option<&Event>, after: &Replay) -> Result<(), Error> {
+    let commissions = after
+        .standing
+        .as_ref()
+        .map_or(0, |standing| standing.accruals.len());
+    if latest.is_some_and(Event::is_paid) && commissions > COMMISSIONS_OF_ORDER_MAX {
+        return Err(Error::OrderTooLarge(COMMISSIONS_OF_ORDER_MAX));
+    }
+    Ok(())
 }
 
 async fn load(tx: &mut Tx, order: &Locked) -> Result<Vec<Event>, Error> {

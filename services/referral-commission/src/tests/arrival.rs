@@ -1,14 +1,15 @@
 //! Events that come twice, late, or in another order than they happened.
 
+use contracts::ContactId;
 use serde_json::json;
 
 use super::{
     DELIVERED_AT, House, PAID_AT, POSTED, REPLAYED, as_parked, books, delivered, event, paid, parked,
     refunded,
 };
-use crate::engine::{Code, What};
+use crate::engine::{Code, PersonId, What};
 use crate::error::Error;
-use crate::ops;
+use crate::{ops, store};
 
 #[tokio::test]
 async fn g22_the_same_event_counts_once_and_a_contradiction_is_refused() {
@@ -125,6 +126,45 @@ async fn without_a_plan_nothing_is_taken_in() {
         .await
         .unwrap();
     assert_eq!(house.take_in(paid("O-1")).await, POSTED);
+}
+
+#[tokio::test]
+async fn a_contact_nobody_told_of_is_waited_for() {
+    let house = House::open().await;
+    let contact_id = ContactId::new();
+    let order = |order: &str, buyer: &str, referrer: &str| {
+        event(json!({
+            "id": order, "type": "order.paid", "occurred_at": PAID_AT, "order": order, "buyer": buyer,
+            "referrer": referrer, "lines": [{"line": 1, "sku": "PKG398", "qty": 1, "unit_price": 39_800}],
+        }))
+    };
+    // She buys by her own link, once named by the contact's id and once by the tenant's.
+    let own = order("O-1", &contact_id.to_string(), "p1");
+    let refused = ops::take_in(&house.state, house.tenant_id, own.clone()).await;
+    assert!(matches!(refused, Err(Error::PersonUnknown(_))));
+    for table in ["event_key", "order_event", "transaction"] {
+        assert_eq!(house.count(table).await, 0, "{table}");
+    }
+
+    let external: PersonId = "p1".parse().unwrap();
+    let mut tx = house.state.db.begin(house.tenant_id).await.unwrap();
+    store::person::put(&mut *tx, house.tenant_id, contact_id, &external)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(house.take_in(own).await, as_parked(Code::SelfReferral));
+
+    // What a shop numbers itself is a person, and so is an external id that looks like a contact's.
+    let shops = "5a3bb48e-4b8a-4d6c-9d6e-0d5f2f7a1c11";
+    assert_eq!(house.take_in(order("O-2", shops, "p1")).await, POSTED);
+    let alike: PersonId = ContactId::new().to_string().parse().unwrap();
+    let mut tx = house.state.db.begin(house.tenant_id).await.unwrap();
+    store::person::put(&mut *tx, house.tenant_id, ContactId::new(), &alike)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(house.take_in(order("O-3", "b1", alike.as_str())).await, POSTED);
+    assert_eq!(house.books().await[&format!("HELD:{alike}")], -18_980);
 }
 
 #[tokio::test]
