@@ -4,7 +4,10 @@ use jiff::SignedDuration;
 use sqlx::PgPool;
 use testkit::eventually;
 
-use super::{DELIVERED_AT, House, POSTED, books, delivered, paid};
+use serde_json::json;
+
+use super::{DELIVERED_AT, House, PAID_AT, POSTED, books, delivered, event, paid, paid_by};
+use crate::error::Error;
 use crate::ops;
 
 /// The SQLSTATE and constraint a statement is refused with.
@@ -60,6 +63,18 @@ async fn i01_what_does_not_sum_to_zero_does_not_commit() {
             house.tenant_id
         )
     };
+    let entries = |added: &[(&str, i32, i64)]| {
+        let row = |(transaction_id, seq, minor): &(&str, i32, i64)| {
+            format!(
+                "('{}'::uuid, {transaction_id}, {seq}, 'CLR', 'CNY', {minor})",
+                house.tenant_id
+            )
+        };
+        format!(
+            "insert into entry (tenant_id, transaction_id, seq, account, currency, minor) values {}",
+            added.iter().map(row).collect::<Vec<_>>().join(", ")
+        )
+    };
     let new = format!("'{id}'");
     let earlier = "(select transaction_id from transaction limit 1)";
     let cases = [
@@ -71,6 +86,18 @@ async fn i01_what_does_not_sum_to_zero_does_not_commit() {
             entry(&new, 2, "JPY", -1)
         ),
         entry(earlier, 99, "CNY", 1),
+        // Before its first entry, and in the company of a balanced one.
+        entry(earlier, 0, "CNY", 1),
+        format!(
+            "{transaction}; {}",
+            entries(&[(&new, 1, 1), (&new, 2, -1), (earlier, 99, 5), (earlier, 100, -4)])
+        ),
+        // In two statements it is unbalanced between them.
+        format!(
+            "{transaction}; {}; {}",
+            entry(&new, 1, "CNY", 1),
+            entry(&new, 2, "CNY", -1)
+        ),
     ];
     for case in cases {
         let refused = refusal(&house, &house.database.pool, &case).await;
@@ -121,6 +148,63 @@ async fn a_hold_that_ends_now_matures_by_itself_and_once() {
     .await
     .unwrap();
     assert_eq!(house.count("transaction").await, 4);
+}
+
+#[tokio::test]
+async fn an_order_that_cannot_mature_keeps_no_other_from_it() {
+    let house = House::open().await;
+    let almost = house.state.clock.now() - SignedDuration::from_hours(15 * 24) + SignedDuration::from_secs(1);
+    for (order, referrer) in [("O-1", "p1"), ("O-2", "p2"), ("O-3", "p3")] {
+        house.take_in(paid_by(order, referrer)).await;
+        house.take_in(delivered(order, &almost.to_string())).await;
+    }
+    sqlx::query("update order_event set content = '{}' where order_no = 'O-1'")
+        .execute(&house.database.superuser)
+        .await
+        .unwrap();
+    eventually(async || {
+        ops::mature_due(&house.state).await.unwrap();
+        let books = house.books().await;
+        if books.get("AVAIL:p2") == Some(&-18_980) && books.get("AVAIL:p3") == Some(&-18_980) {
+            Ok(())
+        } else {
+            Err(books)
+        }
+    })
+    .await
+    .unwrap();
+    assert_eq!(house.books().await["HELD:p1"], -18_980);
+    assert_eq!(ops::mature_due(&house.state).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn an_order_of_many_commissions_is_posted_or_refused_whole() {
+    let house = House::empty().await;
+    let mut plan = crate::publication::yunji_demo();
+    let rule = plan.version[0].rule[1].clone();
+    plan.version[0].rule = (0..5)
+        .map(|n| {
+            let mut rule = rule.clone();
+            rule.id = format!("R{n}").parse().unwrap();
+            rule
+        })
+        .collect();
+    house.publish("k", plan).await.unwrap();
+    let order = |order: &str, lines: u32| {
+        let lines: Vec<_> = (1..=lines)
+            .map(|line| json!({"line": line, "sku": "PKG398", "qty": 1, "unit_price": 39_800}))
+            .collect();
+        event(json!({
+            "id": order, "type": "order.paid", "occurred_at": PAID_AT, "order": order, "buyer": "b1",
+            "referrer": "p1", "lines": lines,
+        }))
+    };
+    assert_eq!(house.take_in(order("large", 100)).await, POSTED);
+    assert_eq!(house.count("entry").await, 1_002);
+    let refused = ops::take_in(&house.state, house.tenant_id, order("too-large", 101)).await;
+    assert!(matches!(refused, Err(Error::OrderTooLarge(500))));
+    assert_eq!(house.count("transaction").await, 1);
+    house.books().await;
 }
 
 #[tokio::test]
