@@ -58,6 +58,10 @@ fn proto_files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Events whose key is not field 2. Numbers can't change; and a group that fills is no one thing whose events need an order
+/// among them, but each contact's joining and leaving is.
+const KEYED_OTHERWISE: [(&str, &str); 2] = [("GroupJoined", "contact_id"), ("GroupLeft", "contact_id")];
+
 /// `impl Event` for each event message, from the convention that field 1 is `tenant_id` and
 /// field 2 the key.
 fn events(set: &FileDescriptorSet) -> anyhow::Result<String> {
@@ -106,5 +110,8 @@ fn key_of(message: &DescriptorProto) -> anyhow::Result<&str> {
         "field 1 of event {} is not tenant_id",
         message.name()
     );
-    field(2)
+    match KEYED_OTHERWISE.iter().find(|(name, _)| *name == message.name()) {
+        Some((_, key)) => Ok(key),
+        None => field(2),
+    }
 }

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use testkit::{Description, Stack, build_dir, repository};
+use testkit::{Stack, build_dir, repository};
 use tokio::process::Command;
 
 use crate::options::Options;
@@ -107,35 +105,6 @@ impl Home {
         command.arg("--state").arg(&self.options.state);
         Ok(command)
     }
-}
-
-/// `kill -9`, as an out-of-memory killer would.
-pub(crate) fn kill_process(stack: &Stack, name: &str) -> anyhow::Result<()> {
-    let record = stack.state().join(format!("run/{name}.json"));
-    let record = std::fs::read(&record).with_context(|| record.display().to_string())?;
-    let record: serde_json::Value = serde_json::from_slice(&record)?;
-    let pid = record["pid"].as_i64().context("the record names no pid")?;
-    // The kernel may have given the pid of a dead process to somebody else's.
-    let program =
-        std::fs::read_link(format!("/proc/{pid}/exe")).with_context(|| format!("{name} does not run"))?;
-    let program = program
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let binary = &process(stack.description(), name)?.binary;
-    ensure!(
-        program.starts_with(binary.as_str()),
-        "{name}: pid {pid} is {program} and not {binary}"
-    );
-    kill(Pid::from_raw(pid.try_into()?), Signal::SIGKILL).context("kill -9")
-}
-
-fn process<'a>(description: &'a Description, name: &str) -> anyhow::Result<&'a testkit::ProcessDescription> {
-    description
-        .processes
-        .get(name)
-        .with_context(|| format!("the stack has no process {name}"))
 }
 
 async fn succeed(mut command: Command) -> anyhow::Result<()> {

@@ -9,6 +9,9 @@ pub struct Config {
     #[command(flatten)]
     pub(crate) settings: chassis::Settings,
 
+    #[command(flatten)]
+    pub(crate) knobs: Knobs,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -16,17 +19,23 @@ pub struct Config {
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// Serve the API, gRPC and events until SIGTERM
-    Serve(Serve),
+    Serve,
     #[command(flatten)]
     Upkeep(outbox::Upkeep),
     /// Print the OpenAPI document
     Openapi,
 }
 
+/// What `serve` is told besides.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Serve {
+pub(crate) struct Knobs {
     /// gRPC address of customers, which knows the contacts
-    #[arg(long, env = "SHEQUN_CUSTOMERS_GRPC", value_name = "URL")]
+    #[arg(
+        long,
+        env = "SHEQUN_CUSTOMERS_GRPC",
+        default_value = "http://127.0.0.1:50051",
+        value_name = "URL"
+    )]
     pub(crate) customers_grpc: Url,
 
     /// Joins that run at the same moment; the others wait for their turn. Keep it below the pool's connections,

@@ -25,7 +25,7 @@ use outbox::{Database, Link};
 use tonic::service::Routes;
 
 pub use config::Config;
-use config::{Command, Serve};
+use config::{Command, Knobs};
 pub use http::document;
 
 /// The schema, for `migrate` and for tests.
@@ -47,25 +47,29 @@ pub struct State {
 /// # Errors
 /// When a setting is missing or the command fails.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let Config { settings, command } = config;
+    let Config {
+        settings,
+        knobs,
+        command,
+    } = config;
     match command {
-        Command::Serve(options) => serve(&settings, &options).await,
+        Command::Serve => serve(&settings, &knobs).await,
         Command::Upkeep(upkeep) => upkeep.run(&settings, &MIGRATOR).await,
         Command::Openapi => Ok(writeln!(std::io::stdout(), "{}", document().to_pretty_json()?)?),
     }
 }
 
-async fn serve(settings: &Settings, options: &Serve) -> anyhow::Result<()> {
+async fn serve(settings: &Settings, knobs: &Knobs) -> anyhow::Result<()> {
     let process = Process::start(SERVICE, settings)?;
     let link = Link::open(&process).await?;
     let state = State {
         db: link.database.clone(),
         clock: process.clock,
         customers: customers::Customers::new(
-            chassis::grpc::channel(&options.customers_grpc)?,
+            chassis::grpc::channel(&knobs.customers_grpc)?,
             process.signer.clone(),
         ),
-        gate: gate::Gate::new(options.joins_at_once_max),
+        gate: gate::Gate::new(knobs.joins_at_once_max),
     };
 
     link.listen::<TenantVerified, _>(&process, "groups-tenant", state.clone());

@@ -27,7 +27,7 @@ use contracts::referral::v1::referral_service_server::ReferralServiceServer;
 use outbox::{Database, Link};
 use tonic::service::Routes;
 
-pub use config::{Command, Config, Serve};
+pub use config::{Command, Config, Knobs};
 pub use http::document;
 
 /// The schema, for `migrate` and for tests.
@@ -47,15 +47,19 @@ pub struct State {
 /// # Errors
 /// When a setting is missing or the command fails.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let Config { settings, command } = config;
+    let Config {
+        settings,
+        knobs,
+        command,
+    } = config;
     match command {
-        Command::Serve(options) => serve(&settings, &options).await,
+        Command::Serve => serve(&settings, &knobs).await,
         Command::Upkeep(upkeep) => upkeep.run(&settings, &MIGRATOR).await,
         Command::Openapi => Ok(writeln!(std::io::stdout(), "{}", document().to_pretty_json()?)?),
     }
 }
 
-async fn serve(settings: &Settings, options: &Serve) -> anyhow::Result<()> {
+async fn serve(settings: &Settings, knobs: &Knobs) -> anyhow::Result<()> {
     let process = Process::start(SERVICE, settings)?;
     let link = Link::open(&process).await?;
     let state = State {
@@ -64,7 +68,7 @@ async fn serve(settings: &Settings, options: &Serve) -> anyhow::Result<()> {
     };
 
     link.listen::<ContactBefriended, _>(&process, "referral-person", state.clone());
-    let poll = Duration::from_secs(options.maturity_poll_secs);
+    let poll = Duration::from_secs(knobs.maturity_poll_secs);
     let maturity = ops::mature_until_stopped(state.clone(), poll, process.stopping());
     process.spawn("maturity", async {
         maturity.await;

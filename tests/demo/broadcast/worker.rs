@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::home;
 use crate::metrics::Metrics;
 use crate::run::Run;
 use crate::screen::percent;
@@ -38,7 +37,7 @@ impl Before {
     pub(crate) async fn kill_one(&self, run: &Run<'_>, progress: &Progress) -> anyhow::Result<Death> {
         let now = Self::read(run).await?;
         let busier = usize::from(now.0[1] - self.0[1] > now.0[0] - self.0[0]);
-        home::kill_process(&run.stack, WORKERS[busier])?;
+        run.stack.kill(WORKERS[busier])?;
         Ok(Death {
             worker: WORKERS[busier],
             survivor: WORKERS[1 - busier],
