@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Prints every Secret that the manifests refer to, and the public keys, as one List for `kubectl apply -f -`.
+
+    make-secrets.py --namespace shequn-local --postgres-host postgres | kubectl apply -f -
+
+The values are random, made once, and kept in `.shequn/kubernetes/<namespace>` (git-ignored), so that a second run prints
+the same. Whoever has a vault takes the names and keys from here (`--names`) and the values from there.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+DEV = Path(__file__).resolve().parents[1] / "dev"
+sys.path.insert(0, str(DEV))
+sys.dont_write_bytecode = True
+import services  # noqa: E402
+from bus import SERVICES  # noqa: E402
+from postgres import DATABASE  # noqa: E402
+from state import REPO, Failed, State  # noqa: E402
+
+OPERATORS = ("tail", "admin", "route")
+ROLES = [role for service in SERVICES for role in (service, f"{service}_owner")]
+NAMES = ["postgres", "identity.key", *ROLES, *(f"nats.{user}" for user in (*SERVICES, *OPERATORS))]
+LABELS = {"app.kubernetes.io/part-of": "shequn", "app.kubernetes.io/managed-by": "make-secrets.py"}
+
+
+def thing(kind: str, name: str, namespace: str, data: dict[str, str], **more: str) -> dict:
+    field = "data" if kind == "ConfigMap" else "stringData"
+    return {"apiVersion": "v1", "kind": kind, **more, field: data,
+            "metadata": {"name": name, "namespace": namespace, "labels": LABELS}}
+
+
+def items(state: State, namespace: str, host: str) -> list[dict]:
+    known = state.secrets(NAMES)
+    services.make_keys(state)
+
+    def url(role: str) -> str:
+        return f"postgres://{role}:{known[role]}@{host}:5432/{DATABASE}"
+
+    made = [
+        thing("Secret", "postgres-superuser", namespace, {"username": "postgres", "password": known["postgres"]},
+              type="kubernetes.io/basic-auth"),
+        thing("Secret", "nats-operators", namespace, {f"{user}-password": known[f"nats.{user}"] for user in OPERATORS}),
+        thing("ConfigMap", "peer-keys", namespace, {"peer-keys.json": (state.keys / "peer-keys.json").read_text()})]
+    for service, described in SERVICES.items():
+        runtime = {"database-url": url(service), "database-password": known[service],
+                   "nats-password": known[f"nats.{service}"],
+                   "signing-key.pem": (state.keys / f"{service}.pem").read_text()}
+        if service == "identity":
+            runtime["key-secret"] = known["identity.key"]
+        owner = f"{service}_owner"
+        made += [thing("Secret", f"{described['binary']}-runtime", namespace, runtime),
+                 thing("Secret", f"{described['binary']}-owner", namespace,
+                       {"database-url": url(owner), "database-password": known[owner]})]
+    return made
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--namespace", required=True)
+    parser.add_argument("--postgres-host", default="postgres-rw", help="CloudNativePG: postgres-rw; local: postgres")
+    parser.add_argument("--state", type=Path, help="where the values are kept")
+    parser.add_argument("--names", action="store_true", help="only names and keys, no values")
+    arguments = parser.parse_args()
+    state = State(arguments.state or REPO / ".shequn" / "kubernetes" / arguments.namespace)
+    try:
+        state.create()
+        with state.lock():
+            made = items(state, arguments.namespace, arguments.postgres_host)
+    except Failed as failure:
+        print(f"secrets: {failure}", file=sys.stderr)
+        return 1
+    if arguments.names:
+        for one in made:
+            print(one["kind"], one["metadata"]["name"], *(one.get("data") or one["stringData"]))
+    else:
+        json.dump({"apiVersion": "v1", "kind": "List", "items": made}, sys.stdout, indent=1)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
