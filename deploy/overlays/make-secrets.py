@@ -32,10 +32,21 @@ def thing(kind: str, name: str, namespace: str, data: dict[str, str], **more: st
             "metadata": {"name": name, "namespace": namespace, "labels": LABELS}}
 
 
-def items(state: State, namespace: str, host: str) -> list[dict]:
-    known = state.secrets(NAMES)
-    services.make_keys(state)
+class Nothing(dict):
+    """Stands for values that nobody asks for."""
+    def __missing__(self, _: str) -> str:
+        return ""
 
+
+def values(state: State) -> tuple[dict[str, str], dict[str, str]]:
+    """Passwords by name and key files by name: made once, then read."""
+    state.create()
+    with state.lock():
+        services.make_keys(state)
+        return state.secrets(NAMES), {path.name: path.read_text() for path in state.keys.iterdir()}
+
+
+def items(known: dict[str, str], keys: dict[str, str], namespace: str, host: str) -> list[dict]:
     def url(role: str) -> str:
         return f"postgres://{role}:{known[role]}@{host}:5432/{DATABASE}"
 
@@ -43,11 +54,11 @@ def items(state: State, namespace: str, host: str) -> list[dict]:
         thing("Secret", "postgres-superuser", namespace, {"username": "postgres", "password": known["postgres"]},
               type="kubernetes.io/basic-auth"),
         thing("Secret", "nats-operators", namespace, {f"{user}-password": known[f"nats.{user}"] for user in OPERATORS}),
-        thing("ConfigMap", "peer-keys", namespace, {"peer-keys.json": (state.keys / "peer-keys.json").read_text()})]
+        thing("ConfigMap", "peer-keys", namespace, {"peer-keys.json": keys["peer-keys.json"]})]
     for service, described in SERVICES.items():
         runtime = {"database-url": url(service), "database-password": known[service],
                    "nats-password": known[f"nats.{service}"],
-                   "signing-key.pem": (state.keys / f"{service}.pem").read_text()}
+                   "signing-key.pem": keys[f"{service}.pem"]}
         if service == "identity":
             runtime["key-secret"] = known["identity.key"]
         owner = f"{service}_owner"
@@ -66,12 +77,11 @@ def main() -> int:
     arguments = parser.parse_args()
     state = State(arguments.state or REPO / ".shequn" / "kubernetes" / arguments.namespace)
     try:
-        state.create()
-        with state.lock():
-            made = items(state, arguments.namespace, arguments.postgres_host)
+        known, keys = (Nothing(), Nothing()) if arguments.names else values(state)
     except Failed as failure:
         print(f"secrets: {failure}", file=sys.stderr)
         return 1
+    made = items(known, keys, arguments.namespace, arguments.postgres_host)
     if arguments.names:
         for one in made:
             print(one["kind"], one["metadata"]["name"], *(one.get("data") or one["stringData"]))

@@ -1,0 +1,366 @@
+//! The checks can fail: one mistake of each kind is planted into what production renders, and each has to be found.
+
+use serde_json::{Value, json};
+
+use super::set::Set;
+use super::settings::Known;
+use super::{findings, schema};
+
+/// A mistake: what it is, how it is made, and words of the finding it must lead to.
+type Mistake = (&'static str, fn(&mut Set), &'static str);
+
+const SCHEMA: &[Mistake] = &[
+    (
+        "a typo in a field",
+        |set| container(set, "identity")["imagePullPolcy"] = json!("Always"),
+        "imagePullPolcy",
+    ),
+    (
+        "a text for a number",
+        |set| set.change("Deployment", "groups")["spec"]["minReadySeconds"] = json!("ten"),
+        "minReadySeconds",
+    ),
+    (
+        "a typo in a custom resource",
+        |set| scaler(set)["maxReplicaCont"] = json!(3),
+        "spec.maxReplicaCont: there is no such field",
+    ),
+    (
+        "a number for a text there",
+        |set| scaler(set)["triggers"][0]["metadata"]["threshold"] = json!(50_000),
+        "is not of type 'string'",
+    ),
+    (
+        "a field missing there",
+        |set| drop_field(&mut set.change("Certificate", "groups")["spec"], "secretName"),
+        "spec.secretName is required",
+    ),
+    (
+        "an issuer of two kinds",
+        |set| set.change("Issuer", "shequn")["spec"]["selfSigned"] = json!({}),
+        "exactly one of",
+    ),
+    (
+        "a kind that does not exist",
+        |set| set.change("Service", "groups")["kind"] = json!("Servise"),
+        "neither Kubernetes nor",
+    ),
+];
+
+const RULES: &[Mistake] = &[
+    // S19
+    (
+        "no disruption budget",
+        |set| set.remove("PodDisruptionBudget", "customers"),
+        "Deployment customers: has 0 PodDisruptionBudgets",
+    ),
+    (
+        "a privileged container",
+        |set| confine(set)["privileged"] = json!(true),
+        "Deployment groups: is privileged",
+    ),
+    (
+        "privileges to gain",
+        |set| confine(set)["allowPrivilegeEscalation"] = json!(true),
+        "may gain privileges",
+    ),
+    (
+        "a root to write to",
+        |set| drop_field(confine(set), "readOnlyRootFilesystem"),
+        "may write to its root",
+    ),
+    (
+        "capabilities kept",
+        |set| confine(set)["capabilities"] = json!({}),
+        "keeps capabilities",
+    ),
+    (
+        "root",
+        |set| pod(set, "groups")["securityContext"]["runAsUser"] = json!(0),
+        "runs as no user of its own",
+    ),
+    (
+        "no seccomp",
+        |set| drop_field(&mut pod(set, "groups")["securityContext"], "seccompProfile"),
+        "no seccomp profile",
+    ),
+    (
+        "no limit",
+        |set| drop_field(&mut container(set, "groups")["resources"], "limits"),
+        "has no limit on memory",
+    ),
+    (
+        "a token mounted",
+        |set| drop_field(pod(set, "groups"), "automountServiceAccountToken"),
+        "mounts a token",
+    ),
+    (
+        "the node's network",
+        |set| pod(set, "groups")["hostNetwork"] = json!(true),
+        "shares the node's hostNetwork",
+    ),
+    (
+        "a probe forgotten",
+        |set| drop_field(container(set, "groups"), "readinessProbe"),
+        "has no readinessProbe",
+    ),
+    (
+        "too little time to end",
+        |set| pod(set, "groups")["terminationGracePeriodSeconds"] = json!(30),
+        "is killed after 30 s",
+    ),
+    (
+        "latest",
+        |set| container(set, "groups")["image"] = json!("shequn/groups:latest"),
+        "no tag, or `latest`",
+    ),
+    (
+        "no tag",
+        |set| container(set, "groups")["image"] = json!("shequn/groups"),
+        "no tag, or `latest`",
+    ),
+    (
+        "a selector that picks nobody",
+        |set| selector(set)["app.kubernetes.io/name"] = json!("group"),
+        "does not pick its own pods",
+    ),
+    // Settings and secrets
+    (
+        "an unknown variable",
+        |set| variable(set, "SHEQUN_JOINS_MAX", "8"),
+        "groups knows no SHEQUN_JOINS_MAX",
+    ),
+    (
+        "one of another mode",
+        |set| variable(set, "SHEQUN_REFERRAL_MATURITY_POLL_SECS", "1"),
+        "groups knows no SHEQUN_REFERRAL",
+    ),
+    (
+        "an unknown one in a ConfigMap",
+        |set| settings(set)["SHEQUN_JOIN_MAX"] = json!("8"),
+        "groups knows no SHEQUN_JOIN_MAX",
+    ),
+    (
+        "a variable set twice",
+        |set| variable(set, "SHEQUN_DRAIN_SECS", "1"),
+        "SHEQUN_DRAIN_SECS is set twice",
+    ),
+    (
+        "an unknown secret",
+        |set| secret(set)["name"] = json!("groups-run"),
+        "nobody makes groups-run",
+    ),
+    (
+        "an unknown key of one",
+        |set| secret(set)["key"] = json!("url"),
+        "groups-runtime has no key url",
+    ),
+    (
+        "a secret's value",
+        |set| {
+            set.documents
+                .push(json!({"kind": "Secret", "metadata": {"name": "x"}}))
+        },
+        "has no place here",
+    ),
+    // Ports
+    (
+        "another target port",
+        |set| service(set)["targetPort"] = json!(8081),
+        "Service customers: customers has no port 8081",
+    ),
+    (
+        "another port of a Service",
+        |set| service(set)["port"] = json!(80),
+        "names port 9090 of customers",
+    ),
+    (
+        "another container port",
+        |set| container(set, "groups")["ports"][0]["containerPort"] = json!(9999),
+        "Deployment groups: SHEQUN_",
+    ),
+    (
+        "a probe beside the listener",
+        |set| container(set, "groups")["livenessProbe"]["httpGet"]["port"] = json!(80),
+        "livenessProbe asks at port 80",
+    ),
+    (
+        "another listener",
+        |set| listener(set),
+        "SHEQUN_GRPC_LISTEN is 0.0.0.0:9191",
+    ),
+    (
+        "a policy's other port",
+        |set| policy(set)["ingress"][0]["ports"][0]["port"] = json!("rpc"),
+        "names port \"rpc\" of customers",
+    ),
+    // Edges
+    (
+        "nothing refused",
+        |set| set.remove("NetworkPolicy", "default-deny"),
+        "nothing is refused by default",
+    ),
+    (
+        "a workload without a policy",
+        |set| set.remove("NetworkPolicy", "groups"),
+        "groups has none of its own",
+    ),
+    (
+        "one way open",
+        |set| policy(set)["policyTypes"] = json!(["Ingress"]),
+        "NetworkPolicy customers: leaves one way open",
+    ),
+    (
+        "an edge with one end",
+        |set| policy(set)["ingress"] = json!([]),
+        "groups goes to customers at 9090",
+    ),
+    (
+        "a call nobody knows of",
+        |set| uninvited(set),
+        "referral-commission calls customers in edges.toml or",
+    ),
+    (
+        "a server out of reach",
+        |set| set.change("NetworkPolicy", "nats")["spec"]["podSelector"] = json!({"matchLabels": {"a": "b"}}),
+        "NetworkPolicy: nats has none",
+    ),
+    // Owners
+    (
+        "another team",
+        |set| team(set),
+        "CODEOWNERS gives deploy/base/groups/ to \"groups\"",
+    ),
+    (
+        "a label forgotten",
+        |set| {
+            drop_field(
+                &mut set.change("Service", "groups")["metadata"]["labels"],
+                "app.kubernetes.io/part-of",
+            )
+        },
+        "Service groups: has no label",
+    ),
+    (
+        "another version",
+        |set| container(set, "groups")["image"] = json!("shequn/groups:9"),
+        "its label says another version",
+    ),
+    // Capacity
+    (
+        "more replicas than connections",
+        |set| set.change("HorizontalPodAutoscaler", "groups")["spec"]["maxReplicas"] = json!(60),
+        "connections may be wanted",
+    ),
+];
+
+#[test]
+fn every_planted_mistake_is_found() {
+    let (sound, found) = Set::render("production");
+    assert!(found.is_empty(), "{found:#?}");
+    let mut known = Known::ask();
+    let mut missed = Vec::new();
+    for (what, plant, words) in RULES {
+        let mut set = sound.clone();
+        plant(&mut set);
+        let found = findings(&set, &mut known);
+        if !found.iter().any(|finding| finding.contains(words)) {
+            missed.push(format!("{what}: nothing says {words:?}, but {found:#?}"));
+        }
+    }
+    for (what, plant, words) in SCHEMA {
+        let mut set = sound.clone();
+        plant(&mut set);
+        let changed = |document: &&Value| !sound.documents.contains(document);
+        let changed: Vec<Value> = set.documents.iter().filter(changed).cloned().collect();
+        let found = schema::findings(&changed);
+        if !found.iter().any(|finding| finding.contains(words)) {
+            missed.push(format!("{what}: nothing says {words:?}, but {found:#?}"));
+        }
+    }
+    println!("{} mistakes were planted", RULES.len() + SCHEMA.len());
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+fn pod<'a>(set: &'a mut Set, name: &str) -> &'a mut Value {
+    &mut set.change("Deployment", name)["spec"]["template"]["spec"]
+}
+
+fn container<'a>(set: &'a mut Set, name: &str) -> &'a mut Value {
+    &mut pod(set, name)["containers"][0]
+}
+
+fn confine(set: &mut Set) -> &mut Value {
+    &mut container(set, "groups")["securityContext"]
+}
+
+fn selector(set: &mut Set) -> &mut Value {
+    &mut set.change("Deployment", "groups")["spec"]["selector"]["matchLabels"]
+}
+
+fn scaler(set: &mut Set) -> &mut Value {
+    &mut set.change("ScaledObject", "broadcast-worker")["spec"]
+}
+
+/// The gRPC port of customers' Service.
+fn service(set: &mut Set) -> &mut Value {
+    &mut set.change("Service", "customers")["spec"]["ports"][1]
+}
+
+fn policy(set: &mut Set) -> &mut Value {
+    &mut set.change("NetworkPolicy", "customers")["spec"]
+}
+
+fn variable(set: &mut Set, name: &str, value: &str) {
+    let variables = container(set, "groups")["env"].as_array_mut().unwrap();
+    variables.push(json!({"name": name, "value": value}));
+}
+
+fn listener(set: &mut Set) {
+    let variables = container(set, "groups")["env"].as_array_mut().unwrap();
+    let listener = variables
+        .iter_mut()
+        .find(|variable| variable["name"] == "SHEQUN_GRPC_LISTEN");
+    listener.unwrap()["value"] = json!("0.0.0.0:9191");
+}
+
+fn settings(set: &mut Set) -> &mut Value {
+    let is_settings = |document: &&mut Value| {
+        document["kind"] == "ConfigMap"
+            && document["metadata"]["name"]
+                .as_str()
+                .unwrap()
+                .starts_with("groups-settings-")
+    };
+    &mut set.documents.iter_mut().find(is_settings).unwrap()["data"]
+}
+
+fn secret(set: &mut Set) -> &mut Value {
+    let variables = container(set, "groups")["env"].as_array_mut().unwrap();
+    let url = variables
+        .iter_mut()
+        .find(|variable| variable["name"] == "SHEQUN_DATABASE_URL");
+    &mut url.unwrap()["valueFrom"]["secretKeyRef"]
+}
+
+fn team(set: &mut Set) {
+    set.change("Deployment", "groups")["metadata"]["labels"]["shequn.dev/team"] = json!("customers");
+}
+
+/// An edge at both ends that the table of edges does not have.
+fn uninvited(set: &mut Set) {
+    let port = json!([{"protocol": "TCP", "port": "grpc"}]);
+    let peer = |name: &str| json!([{"podSelector": {"matchLabels": {"app.kubernetes.io/name": name}}}]);
+    let goes = set.change("NetworkPolicy", "referral-commission")["spec"]["egress"].as_array_mut();
+    goes.unwrap()
+        .push(json!({"to": peer("customers"), "ports": port}));
+    let comes = policy(set)["ingress"].as_array_mut();
+    comes
+        .unwrap()
+        .push(json!({"from": peer("referral-commission"), "ports": port}));
+}
+
+fn drop_field(value: &mut Value, field: &str) {
+    let removed = value.as_object_mut().and_then(|fields| fields.remove(field));
+    assert!(removed.is_some(), "there is no {field} to leave out");
+}
