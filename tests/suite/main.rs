@@ -5,5 +5,6 @@ mod contracts;
 mod failure;
 mod isolation;
 mod journeys;
+mod manifests;
 mod scene;
 mod workspace;

@@ -31,7 +31,6 @@ pub(super) fn findings(set: &Set) -> Vec<String> {
         }
         for labels in places {
             let missing = LABELS.iter().filter(|label| text(&labels[**label]).is_empty());
-            // The SQL of the local stack comes without a component's labels until its overlay adds them.
             findings.extend(missing.map(|label| format!("{title}: has no label {label}")));
             findings.extend(owners.differ(labels).map(|finding| format!("{title}: {finding}")));
         }

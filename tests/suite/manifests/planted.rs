@@ -312,16 +312,20 @@ fn policy(set: &mut Set) -> &mut Value {
 }
 
 fn variable(set: &mut Set, name: &str, value: &str) {
-    let variables = container(set, "groups")["env"].as_array_mut().unwrap();
+    let variables = container(set, "groups")["env"]
+        .as_array_mut()
+        .expect("it is there");
     variables.push(json!({"name": name, "value": value}));
 }
 
 fn listener(set: &mut Set) {
-    let variables = container(set, "groups")["env"].as_array_mut().unwrap();
+    let variables = container(set, "groups")["env"]
+        .as_array_mut()
+        .expect("it is there");
     let listener = variables
         .iter_mut()
         .find(|variable| variable["name"] == "SHEQUN_GRPC_LISTEN");
-    listener.unwrap()["value"] = json!("0.0.0.0:9191");
+    listener.expect("it is there")["value"] = json!("0.0.0.0:9191");
 }
 
 fn settings(set: &mut Set) -> &mut Value {
@@ -329,18 +333,20 @@ fn settings(set: &mut Set) -> &mut Value {
         document["kind"] == "ConfigMap"
             && document["metadata"]["name"]
                 .as_str()
-                .unwrap()
+                .expect("it is there")
                 .starts_with("groups-settings-")
     };
-    &mut set.documents.iter_mut().find(is_settings).unwrap()["data"]
+    &mut set.documents.iter_mut().find(is_settings).expect("it is there")["data"]
 }
 
 fn secret(set: &mut Set) -> &mut Value {
-    let variables = container(set, "groups")["env"].as_array_mut().unwrap();
+    let variables = container(set, "groups")["env"]
+        .as_array_mut()
+        .expect("it is there");
     let url = variables
         .iter_mut()
         .find(|variable| variable["name"] == "SHEQUN_DATABASE_URL");
-    &mut url.unwrap()["valueFrom"]["secretKeyRef"]
+    &mut url.expect("it is there")["valueFrom"]["secretKeyRef"]
 }
 
 fn team(set: &mut Set) {
@@ -352,11 +358,11 @@ fn uninvited(set: &mut Set) {
     let port = json!([{"protocol": "TCP", "port": "grpc"}]);
     let peer = |name: &str| json!([{"podSelector": {"matchLabels": {"app.kubernetes.io/name": name}}}]);
     let goes = set.change("NetworkPolicy", "referral-commission")["spec"]["egress"].as_array_mut();
-    goes.unwrap()
+    goes.expect("it is there")
         .push(json!({"to": peer("customers"), "ports": port}));
     let comes = policy(set)["ingress"].as_array_mut();
     comes
-        .unwrap()
+        .expect("it is there")
         .push(json!({"from": peer("referral-commission"), "ports": port}));
 }
 

@@ -50,12 +50,17 @@ pub(super) fn pods(set: &Set) -> Vec<Pods<'_>> {
             labels: workload.labels,
         })
         .collect();
-    pods.extend(set.of_kind("Cluster").map(|cluster| Pods {
-        name: text(&cluster["metadata"]["name"]),
-        is_job: false,
-        labels: labels(&cluster["spec"]["inheritedMetadata"]["labels"]),
-        // Those of CloudNativePG's instances.
-        ports: BTreeMap::from([("postgres", 5432), ("status", 8000)]),
+    pods.extend(set.of_kind("Cluster").map(|cluster| {
+        let name = text(&cluster["metadata"]["name"]);
+        let mut labels = labels(&cluster["spec"]["inheritedMetadata"]["labels"]);
+        labels.insert("cnpg.io/cluster".to_owned(), name.to_owned());
+        Pods {
+            name,
+            is_job: false,
+            labels,
+            // Those of CloudNativePG's instances.
+            ports: BTreeMap::from([("postgres", 5432), ("status", 8000)]),
+        }
     }));
     pods
 }
