@@ -29,6 +29,9 @@ pub(crate) async fn requeue(state: &State, hints: u64, was_short: bool) -> Resul
     let mut tx = state.db.begin_everyone().await?;
     let in_flight = store::dispatch::in_flight(&mut *tx).await?;
     metrics::gauge!("broadcast_chunks_in_flight").set(in_flight as f64);
+    // Workers are scaled by it; the queue's length is bounded and says nothing.
+    let remaining = store::dispatch::remaining(&mut *tx).await?;
+    metrics::gauge!("broadcast_recipients_remaining").set(remaining as f64);
     let is_short = hints < in_flight.unsigned_abs();
     if !(is_short && was_short) {
         return Ok(is_short);

@@ -115,6 +115,17 @@ pub(crate) async fn in_flight(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
         .await
 }
 
+/// Recipients of all tenants' confirmed chunks without a terminal state: what workers have before them.
+pub(crate) async fn remaining(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select coalesce(sum(recipients - ended), 0) as "recipients!"
+           from broadcast join chunk using (tenant_id, broadcast_id)
+           where broadcast.state in ('running', 'cancelling') and chunk.state in ('ready', 'queued', 'sending')"#
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Makes chunks ready again that were queued too long ago; hints of them that turn up later are stale.
 pub(crate) async fn requeue(db: impl PgExecutor<'_>, queued_secs_max: f64) -> sqlx::Result<u64> {
     sqlx::query!(

@@ -29,7 +29,9 @@ async fn everybody_gets_one_outcome_and_one_message() {
         .find(|task| task.member_id == scene.members[0])
         .unwrap();
     scene.confirm(first, &mine).await.unwrap();
+    assert_eq!(scene.remaining().await, first.recipients - 2);
     scene.send_all().await;
+    assert_eq!(scene.remaining().await, 0);
     let half = scene.progress(broadcast).await;
     assert_eq!(
         (half.broadcast.state, half.outcomes.deselected),
