@@ -1,4 +1,4 @@
-//! Broadcast workers killed at every step of a chunk: each recipient has one outcome, one message.
+//! Broadcast killed at every step of a page and of a chunk: each recipient has one outcome, one message.
 
 use anyhow::ensure;
 use serde_json::json;
@@ -50,4 +50,25 @@ async fn killed_with_receipts_written() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_before_the_acknowledgement() -> anyhow::Result<()> {
     survives("ack-before", "broadcast-before-ack").await
+}
+
+/// The page and its cursor are one transaction: whoever comes next resolves it again, whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_with_a_page_of_the_audience_written() -> anyhow::Result<()> {
+    let mut set = Set::start("page").await?;
+    let scene = Scene::set(set.stack(), 2).await?;
+    let contacts = scene.scan_many(CONTACTS).await?;
+    scene.all_welcomed_once(&contacts).await?;
+    set.terminate("broadcast").await?;
+    set.run("broadcast", Some("broadcast-resolve-page=1*return"))
+        .await?;
+    let broadcast = scene.broadcast(&scene.operator, "enterprise", json!({})).await?;
+    let status = set.died("broadcast").await?;
+    ensure!(!status.success(), "broadcast ended without an abort: {status}");
+    set.run("broadcast", None).await?;
+    scene.confirm_all(&broadcast, &contacts).await?;
+    let outcome = scene.finished(&broadcast).await?;
+    ensure!(outcome["audience"] == CONTACTS, "{outcome}");
+    ensure!(outcome["outcomes"]["delivered"] == CONTACTS, "{outcome}");
+    scene.all_reached_once(&contacts).await
 }
