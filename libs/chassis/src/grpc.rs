@@ -1,31 +1,38 @@
 //! gRPC between peers: calls carry a service token, the trace and a deadline; servers let nobody in without one.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use anyhow::Context;
 use axum::{
+    Json,
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
     response::Response,
+    routing::get,
 };
 use contracts::TenantId;
-use http::header::AUTHORIZATION;
-use tokio::net::TcpListener;
+use futures::StreamExt as _;
+use http::{Uri, header::AUTHORIZATION};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, watch},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Status,
     metadata::MetadataMap,
     service::Routes,
-    transport::{Channel, Endpoint, Server, server::TcpIncoming},
+    transport::{Channel, Endpoint, Server},
 };
 use tonic_health::{ServingStatus, server::HealthReporter};
 use url::Url;
 
 use crate::{
-    Clock, Health,
-    auth::{Caller, Signer, Verifier, bearer},
+    Class, Clock, Health, Problem,
+    auth::{Caller, JWKS_PATH, Jwks, Signer, Verifier, bearer},
     serve::{Protocol, observe},
     telemetry,
+    tls::{self, Presented, Tls},
 };
 
 /// The largest message either side takes, which is also tonic's own default.
@@ -38,8 +45,15 @@ const KEEPALIVE_SECS: u64 = 20;
 const STREAMS_MAX: u32 = 256;
 const HEALTH_SECS: u64 = 1;
 
-/// Services anybody may call: they know nothing of tenants.
-const OPEN: &[&str] = &["/grpc.health.v1.Health/", "/grpc.reflection.v1.ServerReflection/"];
+/// Connections whose handshake is done and which nobody serves yet.
+const CONNECTIONS_AHEAD_MAX: usize = 16;
+
+/// What anybody may ask for: it knows nothing of tenants.
+const OPEN: &[&str] = &[
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.v1.ServerReflection/",
+    JWKS_PATH,
+];
 
 /// A peer that calls for a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,17 +62,31 @@ pub struct Peer {
     pub tenant: TenantId,
 }
 
-/// A connection to a peer, made at first use and again whenever it breaks.
+/// A plain connection to a peer, made at first use and again whenever it breaks. A process asks its
+/// [`Process`](crate::Process::channel) for one, which knows whether it has to be secured.
 ///
 /// # Errors
-/// When the URL is none that HTTP can carry.
+/// When the URL is none that plain HTTP can carry.
 pub fn channel(url: &Url) -> anyhow::Result<Channel> {
+    tls::check_scheme(url, false)?;
+    Ok(endpoint(url)?.connect_lazy())
+}
+
+/// The same, to whoever proves at that address to be the service `peer`.
+pub(crate) fn secured_channel(url: &Url, peer: &str, tls: Tls) -> anyhow::Result<Channel> {
+    tls::check_scheme(url, true)?;
+    let peer = tls::name(peer)?;
+    let connector = tower::service_fn(move |address: Uri| tls.clone().connect(peer.clone(), address));
+    Ok(endpoint(url)?.connect_with_connector_lazy(connector))
+}
+
+fn endpoint(url: &Url) -> anyhow::Result<Endpoint> {
     let endpoint = Endpoint::from_shared(url.to_string())
-        .with_context(|| format!("{url} is no address of a gRPC server"))?
+        .with_context(|| format!("{url} is no address of a gRPC server"))?;
+    Ok(endpoint
         .connect_timeout(Duration::from_secs(CONNECT_SECS_MAX))
         .http2_keep_alive_interval(Duration::from_secs(KEEPALIVE_SECS))
-        .keep_alive_timeout(Duration::from_secs(CALL_SECS_MAX));
-    Ok(endpoint.connect_lazy())
+        .keep_alive_timeout(Duration::from_secs(CALL_SECS_MAX)))
 }
 
 /// A request to the peer `target` for `tenant`: with our token, the trace, and 5 s to answer.
@@ -96,11 +124,12 @@ pub fn peer<T>(request: &tonic::Request<T>, allowed: &[&str]) -> Result<Peer, St
 }
 
 /// Adds what every server has to a service's routes: authentication, health, reflection when
-/// `dev`, and what surrounds each request.
+/// `dev`, the keys it publishes, and what surrounds each request.
 pub(crate) fn routes(
     routes: Routes,
     verifier: Verifier,
     dev: bool,
+    published: Option<watch::Receiver<Jwks>>,
 ) -> anyhow::Result<(Routes, HealthReporter)> {
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut routes = routes.add_service(health);
@@ -112,8 +141,11 @@ pub(crate) fn routes(
             .context("cannot read the descriptors")?;
         routes = routes.add_service(reflection);
     }
-    let router = routes
-        .into_axum_router()
+    let mut router = routes.into_axum_router();
+    if let Some(keys) = published {
+        router = router.route(JWKS_PATH, get(async move || Json(keys.borrow().clone())));
+    }
+    let router = router
         .layer(from_fn_with_state(verifier, authenticate))
         .layer(from_fn_with_state(Protocol::Grpc, observe));
     Ok((Routes::from(router), reporter))
@@ -123,17 +155,23 @@ pub(crate) fn routes(
 pub(crate) async fn serve_grpc(
     listener: TcpListener,
     routes: Routes,
+    tls: Option<Tls>,
+    connection_age: Duration,
     stopping: CancellationToken,
 ) -> anyhow::Result<()> {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
+    let (taken, mut connections) = mpsc::channel(CONNECTIONS_AHEAD_MAX);
+    let taking_in = tls::take_in(listener, tls, taken, stopping.clone());
+    let incoming = futures::stream::poll_fn(move |cx| connections.poll_recv(cx)).map(Ok::<_, Infallible>);
+    let serving = Server::builder()
         .timeout(Duration::from_secs(ANSWER_SECS_MAX))
         .max_concurrent_streams(STREAMS_MAX)
         .http2_keepalive_interval(Some(Duration::from_secs(KEEPALIVE_SECS)))
+        // Calls in flight finish, however long. Tonic's grace (0.14.9) would cut them off without a word before.
+        .max_connection_age(connection_age)
         .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stopping.cancelled_owned())
-        .await
-        .context("the gRPC server ended")
+        .serve_with_incoming_shutdown(incoming, stopping.cancelled_owned());
+    let ((), served) = tokio::join!(taking_in, serving);
+    served.context("the gRPC server ended")
 }
 
 /// Tells the gRPC health service what readiness says, once a second.
@@ -169,13 +207,30 @@ async fn authenticate(State(verifier): State<Verifier>, mut request: Request, ne
         Ok(token) => verifier.verify(token).await,
         Err(problem) => Err(problem),
     };
-    match caller {
+    let presented = request.extensions().get();
+    match caller.and_then(|caller| proven(caller, presented)) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
         Err(problem) => Status::from(problem).into_http(),
     }
+}
+
+/// A service's token is of no use to whoever does not hold its certificate, too.
+fn proven(caller: Caller, presented: Option<&Presented>) -> Result<Caller, Problem> {
+    let Caller::Service { service, .. } = &caller else {
+        return Ok(caller);
+    };
+    if presented.is_some_and(|presented| presented.is_of(service)) {
+        return Ok(caller);
+    }
+    tracing::warn!(service, "a service's token came with another's certificate");
+    Err(Problem::new(
+        Class::Unauthenticated,
+        "certificate_mismatch",
+        "the token names another service than the connection's certificate",
+    ))
 }
 
 #[cfg(test)]

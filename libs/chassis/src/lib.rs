@@ -14,6 +14,7 @@ mod serve;
 mod settings;
 pub mod telemetry;
 pub mod text;
+mod tls;
 
 pub use self::{
     clock::Clock,
@@ -22,5 +23,5 @@ pub use self::{
     problem::{Class, Problem},
     process::Process,
     serve::Listeners,
-    settings::Settings,
+    settings::{Settings, TlsSettings},
 };

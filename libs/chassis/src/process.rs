@@ -18,14 +18,16 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::service::Routes;
+use tonic::{service::Routes, transport::Channel};
+use url::Url;
 
 use crate::{
     Clock, Health, Settings,
-    auth::{KeySource, Signer, Verifier},
+    auth::{KeySource, Signer, Verifier, token::LOGIN_ISSUER},
     grpc, metrics,
     serve::{self, Listeners, Protocol, observe, serve_http},
     telemetry,
+    tls::{self, Tls},
 };
 
 /// What the last ones, such as the outbox relay, get to flush after everything else has ended.
@@ -40,6 +42,7 @@ pub struct Process {
     pub signer: Signer,
     service: &'static str,
     settings: Settings,
+    tls: Option<Tls>,
     recorder: PrometheusHandle,
     loops: Loops,
     last: Loops,
@@ -74,13 +77,17 @@ impl Process {
         install_crypto();
         telemetry::start(service, settings)?;
         let (clock, loops) = (Clock::system(), Loops::new());
+        let recorder = metrics::start(clock.now())?;
+        let tls = Tls::load(service, &settings.tls, clock)?;
+        let identity_keys = secured(identity_keys, tls.as_ref())?;
         let process = Self {
-            recorder: metrics::start(clock.now())?,
+            recorder,
             health: Health::until(loops.end.clone()),
             verifier: Verifier::new(service, &settings.peer_keys, identity_keys, clock)?,
             signer: Signer::load(service, &settings.signing_key, &settings.peer_keys)?,
             service,
             settings: settings.clone(),
+            tls,
             loops,
             last: Loops::new(),
             failed: Arc::default(),
@@ -99,6 +106,9 @@ impl Process {
             "metrics upkeep",
             metrics::upkeep(process.recorder.clone(), process.stopping()),
         );
+        if let Some(tls) = process.tls.clone() {
+            process.spawn("tls files", tls.keep_fresh(process.stopping()));
+        }
         tracing::info!(service, version = env!("CARGO_PKG_VERSION"), "started");
         Ok(process)
     }
@@ -113,6 +123,15 @@ impl Process {
     #[must_use]
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// A connection to the service `peer`, made at first use and again whenever it breaks. With TLS it is made to
+    /// nobody else.
+    ///
+    /// # Errors
+    /// When the address is plain and this process is not, or the other way round.
+    pub fn channel(&self, peer: &str, url: &Url) -> anyhow::Result<Channel> {
+        channel(peer, url, self.tls.as_ref())
     }
 
     /// Fires when the process should end: at SIGTERM, SIGINT, or when a loop fails.
@@ -182,14 +201,20 @@ impl Process {
     pub async fn serve_on(self, listeners: Listeners, api: Router, grpc: Routes) -> anyhow::Result<()> {
         let stopping = self.stopping();
         let api = api.layer(from_fn_with_state(Protocol::Http, observe));
-        let (grpc, reporter) = grpc::routes(grpc, self.verifier.clone(), self.settings.dev)?;
+        // Only where nobody can put others in their place.
+        let published = self.tls.as_ref().and_then(|_| self.verifier.published());
+        let (grpc, reporter) = grpc::routes(grpc, self.verifier.clone(), self.settings.dev, published)?;
         self.spawn(
             "grpc health",
             grpc::report_health(reporter, self.health.clone(), stopping.clone()),
         );
         let http = serve_http(listeners.http, api, stopping.clone());
         self.spawn("http", http.map(Ok));
-        self.spawn("grpc", grpc::serve_grpc(listeners.grpc, grpc, stopping));
+        let (tls, age) = (
+            self.tls.clone(),
+            Duration::from_secs(self.settings.grpc_connection_secs_max),
+        );
+        self.spawn("grpc", grpc::serve_grpc(listeners.grpc, grpc, tls, age, stopping));
         self.run(listeners.ops).await
     }
 
@@ -234,6 +259,26 @@ impl Process {
         anyhow::ensure!(!failed, "stopped by a failure, which the log names");
         Ok(())
     }
+}
+
+/// Where the keys of logins come from when nobody in between may forge them.
+fn secured(source: KeySource, tls: Option<&Tls>) -> anyhow::Result<KeySource> {
+    let KeySource::Http(url) = source else {
+        return Ok(source);
+    };
+    match tls {
+        None => tls::check_scheme(&url, false).map(|()| KeySource::Http(url)),
+        Some(_) => channel(LOGIN_ISSUER, &url, tls).map(KeySource::Peer),
+    }
+    .context("SHEQUN_IDENTITY_URL can't be used")
+}
+
+fn channel(peer: &str, url: &Url, tls: Option<&Tls>) -> anyhow::Result<Channel> {
+    let channel = match tls {
+        Some(tls) => grpc::secured_channel(url, peer, tls.clone()),
+        None => grpc::channel(url),
+    };
+    channel.with_context(|| format!("the address of {peer} can't be used"))
 }
 
 impl Loops {

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use clap::builder::TypedValueParser as _;
 use secrecy::SecretString;
 use url::Url;
 
@@ -53,6 +54,11 @@ pub struct Settings {
     )]
     pub nats_password: Option<SecretString>,
 
+    /// Servers that keep a copy of each stream the service creates; one that is there stays as it is
+    #[arg(long, env = "SHEQUN_STREAM_REPLICAS", default_value_t = 1, value_name = "COUNT",
+          value_parser = clap::builder::PossibleValuesParser::new(["1", "3", "5"]).try_map(|count| count.parse::<usize>()))]
+    pub stream_replicas: usize,
+
     /// Where the public API listens; port 0 takes a free one and logs it
     #[arg(
         long,
@@ -80,6 +86,20 @@ pub struct Settings {
     )]
     pub ops_listen: SocketAddr,
 
+    #[command(flatten)]
+    pub tls: TlsSettings,
+
+    /// Seconds after which a peer's connection is ended, its calls in flight excepted, so that callers spread over the
+    /// replicas there are by then
+    #[arg(
+        long,
+        env = "SHEQUN_GRPC_CONNECTION_SECS_MAX",
+        default_value_t = 300,
+        value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub grpc_connection_secs_max: u64,
+
     /// The service's own Ed25519 key (PKCS#8 PEM), which signs its service tokens
     #[arg(
         long,
@@ -98,7 +118,7 @@ pub struct Settings {
     )]
     pub peer_keys: PathBuf,
 
-    /// Where identity publishes the keys of its members' tokens
+    /// Where identity publishes the keys of its members' tokens; with TLS, the https address of its gRPC listener
     #[arg(
         long,
         env = "SHEQUN_IDENTITY_URL",
@@ -122,6 +142,27 @@ pub struct Settings {
     /// Conveniences for development, such as gRPC reflection
     #[arg(long, env = "SHEQUN_DEV", value_parser = clap::builder::FalseyValueParser::new())]
     pub dev: bool,
+}
+
+/// With all three files gRPC speaks TLS only, in and out; with none it is plain.
+#[derive(Clone, Debug, clap::Args)]
+pub struct TlsSettings {
+    /// The service's certificate (PEM), which names it; peers are shown it
+    #[arg(long, env = "SHEQUN_TLS_CERT", value_name = "PATH")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The private key of that certificate (PEM)
+    #[arg(long, env = "SHEQUN_TLS_KEY", value_name = "PATH")]
+    pub tls_key: Option<PathBuf>,
+
+    /// The authorities (PEM) whose certificates of peers are believed
+    #[arg(long, env = "SHEQUN_TLS_CA", value_name = "PATH")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// Seconds between two looks at these files, which may be swapped at any time
+    #[arg(long, env = "SHEQUN_TLS_RELOAD_SECS", default_value_t = 30, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub tls_reload_secs: u64,
 }
 
 #[cfg(test)]

@@ -52,7 +52,8 @@ pub struct State {
     db: Database,
     clock: Clock,
     signer: Signer,
-    customers: Channel,
+    /// None in a worker, which resolves no audience.
+    customers: Option<Channel>,
     knobs: Knobs,
     dev: bool,
 }
@@ -76,7 +77,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let process = Process::start("broadcast", &config.settings)?;
-    let (state, link) = start(&process, config).await?;
+    let customers = process.channel("customers", &config.customers_grpc)?;
+    let (state, link) = start(&process, config, Some(customers)).await?;
     let queue = Queue::new(link.bus.clone(), config.knobs.lease());
 
     link.listen::<TenantVerified, _>(&process, "broadcast-tenant", state.clone());
@@ -106,21 +108,25 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 
 async fn work(config: &Config) -> anyhow::Result<()> {
     let process = Process::start("broadcast", &config.settings)?;
-    let (state, link) = start(&process, config).await?;
+    let (state, link) = start(&process, config, None).await?;
     let queue = Queue::new(link.bus, config.knobs.lease());
     process.spawn("worker", worker::work(state, queue, process.stopping()));
     process.serve_ops().await
 }
 
 /// What both modes have.
-async fn start(process: &Process, config: &Config) -> anyhow::Result<(State, Link)> {
+async fn start(
+    process: &Process,
+    config: &Config,
+    customers: Option<Channel>,
+) -> anyhow::Result<(State, Link)> {
     config.knobs.check()?;
     let link = Link::open(process).await?;
     let state = State {
         db: link.database.clone(),
         clock: process.clock,
         signer: process.signer.clone(),
-        customers: chassis::grpc::channel(&config.customers_grpc)?,
+        customers,
         knobs: config.knobs,
         dev: config.settings.dev,
     };

@@ -66,7 +66,7 @@ async fn serve(settings: &Settings, knobs: &Knobs) -> anyhow::Result<()> {
         db: link.database.clone(),
         clock: process.clock,
         customers: customers::Customers::new(
-            chassis::grpc::channel(&knobs.customers_grpc)?,
+            process.channel("customers", &knobs.customers_grpc)?,
             process.signer.clone(),
         ),
         gate: gate::Gate::new(knobs.joins_at_once_max),

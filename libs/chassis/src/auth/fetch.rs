@@ -1,15 +1,20 @@
-//! Identity's published keys: fetched over HTTP, kept for as long as they may be trusted.
+//! Identity's published keys: fetched over HTTP, or from identity as a peer, and kept for as long as they may be trusted.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use axum::body::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::redirect::Policy;
 use tokio::sync::Mutex;
+use tonic::transport::Channel;
+use tower::Service as _;
 use url::Url;
 
-use super::keys::{Issuer, Jwk, Jwks, TrustedKey};
+use super::keys::{Issuer, JWKS_PATH, Jwk, Jwks, TrustedKey};
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -24,6 +29,14 @@ const ASK_AGAIN_AFTER_FAILURE_SECS: i64 = 1;
 pub(super) enum FetchError {
     #[error("can't fetch the keys of logins")]
     Http(#[from] reqwest::Error),
+    #[error("can't fetch the keys of logins")]
+    Peer(#[from] tonic::transport::Error),
+    #[error("identity answers {0}")]
+    Refused(http::StatusCode),
+    #[error("the answer broke off")]
+    Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("no answer within {} s", FETCH_TIMEOUT.as_secs())]
+    TimedOut,
     #[error("the answer is longer than {ANSWER_BYTES_MAX} bytes")]
     TooLong,
     #[error("the answer is not a set of keys")]
@@ -79,30 +92,46 @@ impl Kept {
     }
 }
 
-/// Keys behind a URL.
+/// The way to identity.
+enum Way {
+    Plain {
+        url: Url,
+        client: reqwest::Client,
+    },
+    /// Both ends have proven who they are.
+    Secured(Channel),
+}
+
+/// Keys that somebody else publishes.
 pub(super) struct Published {
-    url: Url,
-    client: reqwest::Client,
+    way: Way,
     kept: RwLock<Kept>,
     /// Held while asking, so that many waiting requests ask once.
     asking: Mutex<()>,
 }
 
 impl Published {
-    pub(super) fn new(identity_url: &Url) -> Result<Self, anyhow::Error> {
-        let url = identity_url.join("/.well-known/jwks.json")?;
+    pub(super) fn at(identity_url: &Url) -> Result<Self, anyhow::Error> {
+        let url = identity_url.join(JWKS_PATH)?;
         // Neither a proxy nor a redirect may put other keys in the place of identity's.
         let client = reqwest::Client::builder()
             .timeout(FETCH_TIMEOUT)
             .no_proxy()
             .redirect(Policy::none())
             .build()?;
-        Ok(Self {
-            url,
-            client,
+        Ok(Self::by(Way::Plain { url, client }))
+    }
+
+    pub(super) fn behind(channel: Channel) -> Self {
+        Self::by(Way::Secured(channel))
+    }
+
+    fn by(way: Way) -> Self {
+        Self {
+            way,
             kept: RwLock::default(),
             asking: Mutex::default(),
-        })
+        }
     }
 
     /// The key of this id; `None` when identity has no such key.
@@ -157,21 +186,46 @@ impl Published {
     }
 
     async fn get(&self) -> Result<Jwks, FetchError> {
-        let mut response = self
-            .client
-            .get(self.url.clone())
-            .send()
-            .await?
-            .error_for_status()?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(FetchError::TooLong);
+        let body = match &self.way {
+            Way::Plain { url, client } => get_plain(url, client).await?.into(),
+            Way::Secured(channel) => {
+                let asking = tokio::time::timeout(FETCH_TIMEOUT, get_secured(channel.clone()));
+                asking.await.unwrap_or(Err(FetchError::TimedOut))?
             }
-            body.extend_from_slice(&chunk);
-        }
+        };
         Ok(serde_json::from_slice(&body)?)
     }
+}
+
+async fn get_plain(url: &Url, client: &reqwest::Client) -> Result<Vec<u8>, FetchError> {
+    let mut response = client.get(url.clone()).send().await?.error_for_status()?;
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(FetchError::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+async fn get_secured(mut channel: Channel) -> Result<Bytes, FetchError> {
+    let mut request = http::Request::new(tonic::body::Body::empty());
+    *request.uri_mut() = http::Uri::from_static(JWKS_PATH);
+    poll_fn(|cx| channel.poll_ready(cx)).await?;
+    let response = channel.call(request).await?;
+    if !response.status().is_success() {
+        return Err(FetchError::Refused(response.status()));
+    }
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+    let body = body
+        .collect()
+        .await
+        .map_err(|error| match error.is::<LengthLimitError>() {
+            true => FetchError::TooLong,
+            false => FetchError::Body(error),
+        })?;
+    Ok(body.to_bytes())
 }
 
 /// The answer, unless identity has to be asked.

@@ -13,6 +13,9 @@ use utoipa::ToSchema;
 
 use super::token::{self, Claims, LOGIN_ISSUER};
 
+/// Where identity publishes the keys of its logins.
+pub const JWKS_PATH: &str = "/.well-known/jwks.json";
+
 /// What stands before the 32 bytes of an Ed25519 private key in PKCS#8 (RFC 8410).
 const PKCS8_PREFIX: &[u8] = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
 

@@ -11,7 +11,7 @@ mod verifier;
 pub use caller::{
     Admin, Agent, Caller, ContactOrOperator, ContactSelf, Operator, Owner, Reviewer, Role, Staff,
 };
-pub use keys::{Jwk, Jwks, KeyError, SigningKey};
+pub use keys::{JWKS_PATH, Jwk, Jwks, KeyError, SigningKey};
 pub use middleware::{authenticate, bearer};
 pub use signer::Signer;
 pub use token::{Claims, Kind};

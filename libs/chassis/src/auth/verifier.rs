@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
 use url::Url;
 
 use super::caller::Caller;
@@ -25,6 +26,8 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 pub enum KeySource {
     /// Identity's address; its set of keys is fetched and kept.
     Http(Url),
+    /// Identity as a peer, on a connection that nobody else can be at the end of.
+    Peer(Channel),
     /// Identity itself.
     Local(watch::Receiver<Jwks>),
 }
@@ -58,7 +61,8 @@ impl Verifier {
     ) -> anyhow::Result<Self> {
         let peers = PeerKeys::load(peer_keys)?.trusted()?;
         let logins = match source {
-            KeySource::Http(url) => LoginKeys::Published(Box::new(Published::new(&url)?)),
+            KeySource::Http(url) => LoginKeys::Published(Box::new(Published::at(&url)?)),
+            KeySource::Peer(channel) => LoginKeys::Published(Box::new(Published::behind(channel))),
             KeySource::Local(keys) => LoginKeys::Local(keys),
         };
         Ok(Self(Arc::new(Inner {
@@ -125,6 +129,14 @@ impl Verifier {
             let _ = tokio::time::timeout(pause, stopping.cancelled()).await;
         }
         Ok(())
+    }
+
+    /// The keys of logins, when this process is the one that publishes them.
+    pub(crate) fn published(&self) -> Option<watch::Receiver<Jwks>> {
+        match &self.0.logins {
+            LoginKeys::Published(_) => None,
+            LoginKeys::Local(keys) => Some(keys.clone()),
+        }
     }
 
     /// Whether tokens of logins can be checked now.

@@ -39,7 +39,8 @@ pub(crate) async fn serve_http(listener: TcpListener, router: Router, stopping: 
     connections.wait().await;
 }
 
-async fn accept(
+/// One connection, once a seat is free for it; none when it failed.
+pub(crate) async fn accept(
     listener: &TcpListener,
     seats: &Arc<Semaphore>,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {

@@ -5,7 +5,7 @@ mod observe;
 mod ops;
 
 pub(crate) use self::{
-    accept::serve_http,
+    accept::{accept, serve_http},
     observe::{Protocol, observe, request_id},
     ops::router as ops_router,
 };

@@ -109,7 +109,9 @@ impl Resolver<'_> {
         };
         let mut request = chassis::grpc::authorize(message, &self.state.signer, "customers", self.tenant);
         request.set_timeout(Duration::from_secs(STREAM_SECS_MAX));
-        let mut customers = CustomersServiceClient::new(self.state.customers.clone());
+        let channel = self.state.customers.clone();
+        let channel = channel.ok_or_else(|| Status::failed_precondition("a worker resolves no audience"))?;
+        let mut customers = CustomersServiceClient::new(channel);
         Ok(self
             .within(customers.stream_audience(request))
             .await?

@@ -54,7 +54,7 @@ impl Scene {
                 env["SHEQUN_PEER_KEYS"].as_ref(),
             )
             .unwrap(),
-            customers: chassis::grpc::channel(&customers.clone().serve().await).unwrap(),
+            customers: Some(chassis::grpc::channel(&customers.clone().serve().await).unwrap()),
             knobs: Config::parse_from(arguments).knobs,
             dev: true,
         };
