@@ -26,6 +26,7 @@ pub enum BusError {
 pub struct Bus {
     client: Client,
     jetstream: jetstream::Context,
+    stream_replicas: usize,
 }
 
 impl Bus {
@@ -50,7 +51,26 @@ impl Bus {
             .ack_timeout(ACK_TIMEOUT)
             .max_ack_inflight(ACKS_IN_FLIGHT_MAX)
             .build(client.clone());
-        Ok(Self { client, jetstream })
+        Ok(Self {
+            client,
+            jetstream,
+            stream_replicas: 1,
+        })
+    }
+
+    /// With so many servers to keep a copy of each stream that is created.
+    #[must_use]
+    pub fn replicating(self, stream_replicas: usize) -> Self {
+        Self {
+            stream_replicas,
+            ..self
+        }
+    }
+
+    /// How many servers keep a copy of a stream that is created.
+    #[must_use]
+    pub fn stream_replicas(&self) -> usize {
+        self.stream_replicas
     }
 
     /// Whether NATS is connected, for the readiness check.

@@ -67,7 +67,8 @@ async fn connect(service: &str, settings: &Settings) -> anyhow::Result<Bus> {
         .as_ref()
         .context("SHEQUN_NATS_PASSWORD is not set")?;
     let url = settings.nats_url.as_str();
-    Ok(Bus::connect(service, url, user, password.expose_secret()).await?)
+    let bus = Bus::connect(service, url, user, password.expose_secret()).await?;
+    Ok(bus.replicating(settings.stream_replicas))
 }
 
 /// What every service's command line can do beside serving.

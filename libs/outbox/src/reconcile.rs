@@ -128,6 +128,7 @@ impl Publisher {
             storage: StorageType::File,
             max_age: Duration::from_secs(RETENTION_HOURS * HOUR),
             duplicate_window: DUPLICATE_WINDOW,
+            num_replicas: self.bus.stream_replicas(),
             ..Config::default()
         };
         let name = config.name.clone();

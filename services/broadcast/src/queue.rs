@@ -47,6 +47,7 @@ impl Queue {
             storage: StorageType::File,
             max_messages: MESSAGES_MAX,
             max_age: AGE_MAX,
+            num_replicas: self.bus.stream_replicas(),
             ..StreamConfig::default()
         };
         let consumer = pull::Config {
