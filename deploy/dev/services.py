@@ -1,16 +1,14 @@
-"""The five services as this stack runs them: keys, settings, start."""
+"""The five services as this stack runs them: settings, start."""
 
-import base64
-import hashlib
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
+import certificates
 from bus import SERVICES, Bus, get
 from postgres import Postgres
 from processes import Child, Processes
-from state import Failed, State, write, write_json
+from state import Failed, State
 
 REVIEWER = "reviewer@shequn.local"
 LISTENERS = ("http", "grpc", "ops")
@@ -29,39 +27,14 @@ def port_names() -> dict[str, list[str]]:
     return {process: [f"{process}.{listener}" for listener in LISTENERS] for process in process_names()}
 
 
-def openssl(*arguments: str) -> bytes:
-    program = shutil.which("openssl")
-    if not program:
-        raise Failed("`openssl` is missing: it makes the services' Ed25519 keys", remedy="apt-get install openssl")
-    done = subprocess.run([program, *arguments], capture_output=True)
-    if done.returncode != 0:
-        raise Failed(f"openssl {arguments[0]} failed", log=done.stderr.decode(errors="replace"),
-                     remedy="Ed25519 needs OpenSSL >= 1.1.1")
-    return done.stdout
-
-
-def make_keys(state: State) -> None:
-    """A private key per service and the public keys of all, made once."""
-    peers = state.keys / "peer-keys.json"
-    if peers.exists():
-        return
-    keys = []
-    for service in SERVICES:
-        path = state.keys / f"{service}.pem"
-        if not path.exists():
-            write(path, openssl("genpkey", "-algorithm", "ed25519").decode())
-        public = openssl("pkey", "-in", str(path), "-pubout", "-outform", "DER")[-32:]  # the raw key ends the DER
-        keys.append({"kid": f"{service}-{hashlib.sha256(public).hexdigest()[:8]}", "kty": "OKP", "crv": "Ed25519",
-                     "x": base64.urlsafe_b64encode(public).decode().rstrip("="), "use": "sig", "alg": "EdDSA",
-                     "iss": service})
-    write_json(peers, {"keys": keys})
-
-
 def environments(state: State, postgres: Postgres, bus: Bus, ports: dict[str, int],
                  secrets: dict[str, str]) -> dict[str, dict[str, str]]:
     """The settings of every process, and of `tail` and `admin` for whoever looks at the bus."""
     def user(name: str) -> dict[str, str]:
         return {"SHEQUN_NATS_URL": bus.url, "SHEQUN_NATS_USER": name, "SHEQUN_NATS_PASSWORD": bus.passwords[name]}
+
+    scheme = "https" if state.tls.is_dir() else "http"
+    keys_at = "identity.grpc" if state.tls.is_dir() else "identity.http"
 
     def process(name: str, service: str) -> dict[str, str]:
         settings = {
@@ -71,10 +44,11 @@ def environments(state: State, postgres: Postgres, bus: Bus, ports: dict[str, in
             **{f"SHEQUN_{at.upper()}_LISTEN": f"127.0.0.1:{ports[f'{name}.{at}']}" for at in LISTENERS},
             "SHEQUN_SIGNING_KEY": str(state.keys / f"{service}.pem"),
             "SHEQUN_PEER_KEYS": str(state.keys / "peer-keys.json"),
-            "SHEQUN_IDENTITY_URL": f"http://127.0.0.1:{ports['identity.http']}",
+            "SHEQUN_IDENTITY_URL": f"{scheme}://127.0.0.1:{ports[keys_at]}",
+            **certificates.settings(state, service),
             "SHEQUN_DEV": "true"}
         for peer in SERVICES[service].get("calls", []):
-            settings[f"SHEQUN_{peer.upper()}_GRPC"] = f"http://127.0.0.1:{ports[f'{peer}.grpc']}"
+            settings[f"SHEQUN_{peer.upper()}_GRPC"] = f"{scheme}://127.0.0.1:{ports[f'{peer}.grpc']}"
         if service == "broadcast":
             # On one machine a killed worker is soon known to be dead; nobody likes to watch half a minute of nothing.
             settings["SHEQUN_LEASE_SECS"] = "5"

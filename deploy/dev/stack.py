@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import certificates
+import keys
 import services
 import tools
 from bus import SERVICES, USERS, Bus
@@ -93,8 +95,9 @@ def up(state: State, arguments: argparse.Namespace) -> int:
     state.create()
     with state.lock():
         end_orphans(Processes(state))
+        certificates.choose(state, arguments.tls)
         stack = Stack.prepare(state, list(PORTS if arguments.services else INFRA_PORTS))
-        services.make_keys(state)
+        keys.make_keys(state)
         stack.describe()
         stack.postgres.start()
         stack.bus.start()
@@ -107,12 +110,13 @@ def up(state: State, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def configure(state: State, _: argparse.Namespace) -> int:
+def configure(state: State, arguments: argparse.Namespace) -> int:
     """All that `up` writes, for servers in containers, which publish their ports where stack.json says."""
     state.create()
     with state.lock():
+        certificates.choose(state, arguments.tls)
         stack = Stack.prepare(state, starting=[])
-        services.make_keys(state)
+        keys.make_keys(state)
         stack.describe()
         print(stack.bus.configure("0.0.0.0:4222", "0.0.0.0:8222", "/data"))
     return 0
@@ -212,7 +216,10 @@ def parse() -> argparse.Namespace:
     start = verb("up", up, "start (or heal) Postgres and NATS, provision them")
     start.add_argument("--services", action="store_true", help="the services too, and two broadcast workers")
     start.add_argument("--build-dir", type=Path, default=REPO / "target" / "debug", help="where their programs are")
-    verb("configure", configure, "only write settings, keys and nats.conf, for servers in containers")
+    write_only = verb("configure", configure, "only write settings, keys and nats.conf, for servers in containers")
+    for adding in (start, write_only):
+        adding.add_argument("--tls", action=argparse.BooleanOptionalAction,
+                            help="services speak TLS to each other, or no longer; kept until told otherwise")
     verb("provision", provision, "roles, database and schemas on such a Postgres")
     stop = verb("down", down, "stop everything")
     stop.add_argument("--wipe", action="store_true", help="delete data and secrets too")

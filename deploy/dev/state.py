@@ -79,13 +79,14 @@ def is_free(port: int) -> bool:
 class State:
     """Every path of a stack below one folder; nothing of it lies anywhere else."""
 
-    OWNED = ("postgres", "postgres.new-*", "nats", "run", "log", "env", "keys", "nats.conf", "pgpass",
+    OWNED = ("postgres", "postgres.new-*", "nats", "run", "log", "env", "keys", "tls", "nats.conf", "pgpass",
              "*.json", "*.new", "wiped-*")  # data before the secrets that open it
 
     def __init__(self, root: Path):
         self.root = root.resolve()
         self.run, self.log = self.root / "run", self.root / "log"
         self.env, self.keys = self.root / "env", self.root / "keys"
+        self.tls = self.root / "tls"  # there while the services speak TLS
         self.stack_json, self.pgpass = self.root / "stack.json", self.root / "pgpass"
 
     def create(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 DEV = Path(__file__).resolve().parents[1] / "dev"
 sys.path.insert(0, str(DEV))
 sys.dont_write_bytecode = True
-import services  # noqa: E402
+import keys as signing  # noqa: E402
 from bus import SERVICES  # noqa: E402
 from postgres import DATABASE  # noqa: E402
 from state import REPO, Failed, State  # noqa: E402
@@ -42,7 +42,7 @@ def values(state: State) -> tuple[dict[str, str], dict[str, str]]:
     """Passwords by name and key files by name: made once, then read."""
     state.create()
     with state.lock():
-        services.make_keys(state)
+        signing.make_keys(state)
         return state.secrets(NAMES), {path.name: path.read_text() for path in state.keys.iterdir()}
 
 

@@ -23,7 +23,7 @@ use super::servers::published;
 const HTTP: ContainerPort = ContainerPort::Tcp(8080);
 const GRPC: ContainerPort = ContainerPort::Tcp(9090);
 const OPS: ContainerPort = ContainerPort::Tcp(9464);
-const KEYS: &str = "/etc/shequn/keys";
+const ETC: &str = "/etc/shequn";
 /// Beside the processes of the local stack.
 const REPLICAS: [(&str, &str); 2] = [("customers-2", "customers"), ("groups-2", "groups")];
 /// What a service may take, under load too.
@@ -162,9 +162,13 @@ fn request(
             continue; // the image says where
         }
         let value = match name.as_str() {
-            "SHEQUN_SIGNING_KEY" | "SHEQUN_PEER_KEYS" => {
-                let inside = format!("{KEYS}/{}", value.rsplit('/').next().unwrap_or_default());
+            "SHEQUN_SIGNING_KEY" | "SHEQUN_PEER_KEYS" | "SHEQUN_TLS_CERT" | "SHEQUN_TLS_KEY"
+            | "SHEQUN_TLS_CA" => {
                 let readable = readable(Path::new(value))?;
+                // `keys` and `tls` of the stack's state have files of the same names.
+                let mut parts = value.rsplit('/');
+                let (file, folder) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+                let inside = format!("{ETC}/{folder}/{file}");
                 let mount = Mount::bind_mount(readable.to_string_lossy(), &inside);
                 request = request.with_mount(mount.with_access_mode(AccessMode::ReadOnly));
                 inside
@@ -185,7 +189,8 @@ fn request(
 
 /// A copy of a key file for whoever the image runs as; the stack's own is for its owner alone.
 fn readable(file: &Path) -> anyhow::Result<PathBuf> {
-    let copy = file.with_extension("readable");
+    let name = file.file_name().context("a file has a name")?.to_string_lossy();
+    let copy = file.with_file_name(format!("{name}.readable"));
     std::fs::copy(file, &copy)?;
     std::fs::set_permissions(&copy, Permissions::from_mode(0o444))?;
     Ok(copy)
@@ -245,7 +250,8 @@ impl Network {
         let (host, port) = match name {
             "SHEQUN_DATABASE_URL" | "SHEQUN_OWNER_DATABASE_URL" => ("postgres", 5432),
             "SHEQUN_NATS_URL" => ("nats", 4222),
-            "SHEQUN_IDENTITY_URL" => ("identity", 8080),
+            // Its gRPC listener, which is the one with TLS.
+            "SHEQUN_IDENTITY_URL" => ("identity", 9090),
             "SHEQUN_CUSTOMERS_GRPC" => ("customers", 9090),
             _ => return Ok(value.to_owned()),
         };

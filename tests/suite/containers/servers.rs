@@ -34,7 +34,7 @@ pub(super) async fn engine() -> anyhow::Result<()> {
 impl Servers {
     pub(super) async fn start(network: &Network) -> anyhow::Result<Self> {
         let state = repository().join(format!(".shequn/private/containers-{}", std::process::id()));
-        stack_py(&state, &["configure"])?;
+        stack_py(&state, &["configure", "--tls"])?;
         let stack = Stack::at(&state)?;
         let (postgres, nats) = tokio::try_join!(postgres(&stack), nats(&stack))?;
         network.connect(postgres.id(), "postgres")?;
