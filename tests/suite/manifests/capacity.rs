@@ -1,4 +1,5 @@
-//! Whether Postgres has a connection for everybody, when every autoscaler is at its end.
+//! Whether Postgres has a connection for everybody, when every autoscaler is at its end, and NATS a copy of each stream
+//! on every server.
 
 use super::set::{Set, list, text};
 use super::settings;
@@ -9,8 +10,7 @@ const CHECK_CONNECTIONS: u64 = 1;
 const RESERVED: u64 = 15;
 
 pub(super) fn findings(set: &Set) -> Vec<String> {
-    let mut needed = RESERVED;
-    let mut findings = Vec::new();
+    let (mut needed, mut findings) = (RESERVED, copies(set));
     for workload in set.workloads() {
         if workload.program().is_none() || workload.kind != "Deployment" {
             continue;
@@ -36,6 +36,32 @@ pub(super) fn findings(set: &Set) -> Vec<String> {
         there => findings.push(format!(
             "Postgres: {needed} connections may be wanted, and max_connections is {there:?}"
         )),
+    }
+    findings
+}
+
+/// Each service has its streams on as many servers as there are.
+fn copies(set: &Set) -> Vec<String> {
+    let servers = set
+        .get("StatefulSet", "nats")
+        .and_then(|nats| nats["spec"]["replicas"].as_u64());
+    let servers = servers.unwrap_or(1);
+    let mut findings = Vec::new();
+    for workload in set.workloads() {
+        if workload.program().is_none() || workload.kind != "Deployment" {
+            continue;
+        }
+        let variables = settings::of(set, &workload);
+        let said = variables
+            .iter()
+            .find(|variable| variable.name == "SHEQUN_STREAM_REPLICAS");
+        let copies = said.map_or(Some(1), |variable| variable.value.parse().ok());
+        if copies != Some(servers) {
+            let (title, copies) = (workload.title(), copies.unwrap_or_default());
+            findings.push(format!(
+                "{title}: {copies} copies of its streams, on {servers} servers"
+            ));
+        }
     }
     findings
 }

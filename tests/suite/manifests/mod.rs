@@ -1,4 +1,5 @@
-//! The Kubernetes manifests, rendered and checked without a cluster: schemas, S19, settings, ports, edges, owners.
+//! The Kubernetes manifests, rendered and checked without a cluster: schemas, S19, settings, ports, edges, TLS,
+//! owners.
 
 mod capacity;
 mod network;
@@ -8,6 +9,7 @@ mod ports;
 mod schema;
 mod set;
 mod settings;
+mod tls;
 mod workload;
 
 use std::path::Path;
@@ -25,6 +27,7 @@ fn findings(set: &Set, known: &mut Known) -> Vec<String> {
     findings.extend(ports::findings(set));
     findings.extend(network::findings(set));
     findings.extend(owners::findings(set));
+    findings.extend(tls::findings(set));
     findings.extend(capacity::findings(set));
     findings
 }

@@ -42,7 +42,7 @@ pub(super) fn findings(set: &Set) -> Vec<String> {
             "NetworkPolicy: {to} lets {from} in at {port}, who does not come"
         ));
     }
-    findings.extend(calls(&edges, &pods));
+    findings.extend(calls(set, &edges, &pods));
     for workload in set.workloads() {
         findings.extend(needed(set, &workload, &edges, &pods));
     }
@@ -142,8 +142,8 @@ fn numbers(policy: &str, rule: &Value, pods: &Pods<'_>, findings: &mut Vec<Strin
     numbers
 }
 
-/// gRPC calls are those of the one table of edges.
-fn calls(edges: &Edges<'_>, pods: &[Pods<'_>]) -> Vec<String> {
+/// gRPC calls are those of the one table of edges; with TLS, identity's listener also gives out the keys of logins.
+fn calls(set: &Set, edges: &Edges<'_>, pods: &[Pods<'_>]) -> Vec<String> {
     let path = repository().join("deploy/dev/edges.toml");
     let table: toml::Table = super::read(&path).parse().expect("edges.toml is well-formed");
     let services = table["service"].as_table().expect("it has services");
@@ -163,6 +163,18 @@ fn calls(edges: &Edges<'_>, pods: &[Pods<'_>]) -> Vec<String> {
         {
             let peer = peer.as_str().expect("a peer is a name");
             wanted.insert((binary(service), binary(&services[peer])));
+        }
+    }
+    for workload in set
+        .workloads()
+        .iter()
+        .filter(|workload| workload.name != "identity")
+    {
+        let is_secured = |variable: &settings::Variable| {
+            variable.name == "SHEQUN_IDENTITY_URL" && variable.value.starts_with("https://")
+        };
+        if settings::of(set, workload).iter().any(is_secured) {
+            wanted.insert((workload.name.to_owned(), "identity".to_owned()));
         }
     }
     let is_grpc = |to: &str, port: u64| {

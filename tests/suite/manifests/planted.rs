@@ -225,6 +225,32 @@ const RULES: &[Mistake] = &[
         |set| set.change("NetworkPolicy", "nats")["spec"]["podSelector"] = json!({"matchLabels": {"a": "b"}}),
         "NetworkPolicy: nats has none",
     ),
+    // TLS
+    (
+        "a call in the clear",
+        |set| settings(set)["SHEQUN_CUSTOMERS_GRPC"] = json!("http://customers:9090"),
+        "SHEQUN_CUSTOMERS_GRPC is http://customers:9090, and has to",
+    ),
+    (
+        "another's certificate",
+        |set| certificate(set)["dnsNames"] = json!(["customers"]),
+        "shows a certificate of [\"customers\"]",
+    ),
+    (
+        "a certificate for clients",
+        |set| certificate(set)["usages"] = json!(["client auth"]),
+        "its certificate's \"server auth\" is there or not",
+    ),
+    (
+        "a certificate that is not mounted",
+        |set| certificate(set)["secretName"] = json!("elsewhere"),
+        "where no certificate's tls.crt is mounted",
+    ),
+    (
+        "a certificate without its key's setting",
+        |set| unset(set, "SHEQUN_TLS_KEY"),
+        "has no SHEQUN_TLS_KEY",
+    ),
     // Owners
     (
         "another team",
@@ -247,6 +273,11 @@ const RULES: &[Mistake] = &[
         "its label says another version",
     ),
     // Capacity
+    (
+        "streams on one server of three",
+        |set| unset(set, "SHEQUN_STREAM_REPLICAS"),
+        "Deployment groups: 1 copies of its streams, on 3 servers",
+    ),
     (
         "more replicas than connections",
         |set| set.change("HorizontalPodAutoscaler", "groups")["spec"]["maxReplicas"] = json!(60),
@@ -316,6 +347,17 @@ fn variable(set: &mut Set, name: &str, value: &str) {
         .as_array_mut()
         .expect("it is there");
     variables.push(json!({"name": name, "value": value}));
+}
+
+fn unset(set: &mut Set, name: &str) {
+    let variables = container(set, "groups")["env"]
+        .as_array_mut()
+        .expect("it is there");
+    variables.retain(|variable| variable["name"] != name);
+}
+
+fn certificate(set: &mut Set) -> &mut Value {
+    &mut set.change("Certificate", "groups")["spec"]
 }
 
 fn listener(set: &mut Set) {
