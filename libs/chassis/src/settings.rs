@@ -184,6 +184,21 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_has_a_majority_of_copies() {
+        for (count, is_one) in [("1", true), ("2", false), ("3", true), ("5", true), ("0", false)] {
+            let settings = Command::try_parse_from(["service", "--stream-replicas", count]);
+            let replicas = settings
+                .ok()
+                .map(|command| command.settings.stream_replicas.to_string());
+            assert_eq!(
+                replicas.is_some_and(|replicas| replicas == count),
+                is_one,
+                "{count}"
+            );
+        }
+    }
+
+    #[test]
     fn a_secret_is_not_shown() {
         let args = [
             "service",

@@ -1,4 +1,4 @@
-//! The walls between tenants, callers, schemas and services (S1–S5 of the security tests): every case is
+//! The walls between tenants, callers, schemas and services (S1–S6 of the security tests): but for S6, every case is
 //! generated from what is there — routes, RPCs, tables, NATS permissions — so that a new one is covered by itself.
 
 mod bus;
@@ -6,6 +6,7 @@ mod database;
 pub(crate) mod edges;
 mod findings;
 mod keys;
+mod mtls;
 mod routes;
 mod rpc;
 mod thing;

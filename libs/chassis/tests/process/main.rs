@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chassis::Process;
 use contracts::{ContactId, TenantId};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -186,6 +187,28 @@ async fn grpc_health_follows_readiness() -> anyhow::Result<()> {
     let answer = client.check(HealthCheckRequest::default()).await?.into_inner();
     assert_eq!(answer.status, 1);
     // A watcher must not hold up the end.
+    it.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peers_connection_ends_at_its_age() -> anyhow::Result<()> {
+    let mut settings = settings(false)?;
+    settings.grpc_connection_secs_max = 1;
+    let it = Running::start_of(settings, |_| ()).await?;
+    let stream = TokioIo::new(tokio::net::TcpStream::connect(it.grpc).await?);
+    let (mut calls, connection) =
+        hyper::client::conn::http2::handshake::<_, _, String>(TokioExecutor::new(), stream).await?;
+    let ended = tokio::spawn(connection);
+    let health = format!("http://{}/grpc.health.v1.Health/Check", it.grpc);
+    let answer = calls
+        .send_request(http::Request::post(health).body(String::new())?)
+        .await?;
+    assert_eq!(answer.status(), StatusCode::OK);
+    drop(answer);
+    timeout(Duration::from_secs(10), ended)
+        .await
+        .context("it is there for good")???;
+    assert!(calls.is_closed());
     it.end().await
 }
 

@@ -127,7 +127,10 @@ impl Running {
     }
 
     pub(crate) async fn start_with(dev: bool, prepare: impl FnOnce(&Process)) -> anyhow::Result<Self> {
-        let settings = settings(dev)?;
+        Self::start_of(settings(dev)?, prepare).await
+    }
+
+    pub(crate) async fn start_of(settings: Settings, prepare: impl FnOnce(&Process)) -> anyhow::Result<Self> {
         // Identity has published a key set, be it an empty one.
         let (_, keys) = tokio::sync::watch::channel(Jwks::default());
         let process = Process::start_with("customers", &settings, KeySource::Local(keys))?;
