@@ -118,7 +118,7 @@ async fn newcomer_is_welcomed(scene: &Scene, external_id: &str) -> anyhow::Resul
 }
 
 /// Services set CI to `true`, to `1` or to their name.
-fn is_ci() -> bool {
+pub(crate) fn is_ci() -> bool {
     let ci = std::env::var("CI").unwrap_or_default();
     !["", "false", "0"].contains(&ci.as_str())
 }

@@ -9,49 +9,17 @@ kubernetes-validate, installed once into the checkout's tools folder; nothing is
 
 import functools
 import json
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "deploy" / "dev"))
 import tools  # noqa: E402
-from state import Failed, locked  # noqa: E402
+from state import Failed  # noqa: E402
 
 WHEEL = "kubernetes-validate==1.37.0"
 # The oldest whose kubelet sleeps in a preStop hook, and the newest the wheel knows.
 VERSIONS = ("1.30", "1.37")
-
-
-def library() -> Path:
-    """The installed wheel with what it needs. Its folder appears by one rename, so one that is there is whole."""
-    home = tools.FOLDER / WHEEL.replace("==", "-")
-    if home.exists():
-        return home
-    tools.FOLDER.mkdir(parents=True, exist_ok=True, mode=0o755)
-    with locked(tools.FOLDER / ".lock"):
-        if not home.exists():
-            install(home)
-    return home
-
-
-def install(home: Path) -> None:
-    print(f"installing {WHEEL} into {tools.FOLDER}", file=sys.stderr, flush=True)
-    new = Path(tempfile.mkdtemp(prefix=".new-", dir=tools.FOLDER))
-    pip = subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--no-user", "--no-compile", "--no-input",
-         "--only-binary=:all:", "--disable-pip-version-check", "--target", new, WHEEL],
-        env=os.environ | {"PIP_REQUIRE_VIRTUALENV": "0"}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=tools.INSTALL_SECS_MAX)
-    if pip.returncode != 0:
-        shutil.rmtree(new)
-        raise Failed(f"cannot install {WHEEL} with pip", log=pip.stdout + pip.stderr,
-                     remedy="check the network and pip's index settings")
-    new.chmod(0o755)
-    new.rename(home)
 
 
 def check(document: dict, validate) -> tuple[list[str], bool]:
@@ -74,7 +42,7 @@ def check(document: dict, validate) -> tuple[list[str], bool]:
 
 def main() -> int:
     try:
-        sys.path.insert(0, str(library()))
+        sys.path.insert(0, str(tools.folder(WHEEL)))
     except Failed as failure:
         print(f"validate: {failure}", file=sys.stderr)
         return 1

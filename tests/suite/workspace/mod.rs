@@ -1,4 +1,4 @@
-//! The repository checks itself: layers, sizes, manifests, decisions, README, rows.
+//! The repository checks itself: layers, sizes, manifests, decisions, README, rows, what comes from elsewhere.
 
 mod decisions;
 mod layers;
@@ -6,6 +6,7 @@ mod layout;
 mod manifests;
 mod readme;
 mod rows;
+mod supply;
 
 use std::path::{Path, PathBuf};
 
