@@ -63,16 +63,16 @@ impl Figures {
     #[expect(clippy::print_stdout, reason = "the result of a command line")]
     pub(crate) fn print(&self) -> anyhow::Result<()> {
         println!(
-            "\n{}\n{:<34}{:>12} {:<6}{:>12}{:>8}",
+            "\n{}\n{:<40}{:>12} {:<6}{:>12}{:>8}",
             self.machine, "figure", "value", "unit", "baseline", "ratio"
         );
         let optional =
             |value: Option<f64>, decimals| value.map_or(String::new(), |value| format!("{value:.decimals$}"));
         for figure in &self.figures {
             println!(
-                "{:<34}{:>12.1} {:<6}{:>12}{:>8}",
+                "{:<40}{:>12} {:<6}{:>12}{:>8}",
                 figure.name,
-                figure.value,
+                optional(Some(figure.value), if figure.value < 10.0 { 2 } else { 1 }),
                 figure.unit,
                 optional(figure.baseline, 1),
                 optional(figure.ratio, 2)

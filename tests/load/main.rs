@@ -1,10 +1,15 @@
 //! `make bench`: figures of a release build, each with its own check, beside a baseline of the same run.
 
 mod befriend;
+mod container;
 mod figure;
+mod half_load;
 mod hop;
 mod http;
+mod lane;
+mod people;
 mod process;
+mod relay;
 mod scene;
 
 use clap::Parser;
@@ -36,13 +41,26 @@ impl Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mut figures = Figures::new()?;
+    // On a stack of its own, before another one shares the machine.
+    if arguments.wants("relay") {
+        relay::measure(&mut figures, arguments.rounds).await?;
+    }
+    if arguments.only == ["relay"] {
+        return figures.print();
+    }
     let mut set = Set::start("bench").await?;
     if arguments.wants("rss") || arguments.wants("ready") {
         process::measure(&mut set, &mut figures).await?;
     }
+    if arguments.wants("container_ready") {
+        container::measure(&mut set, &mut figures).await?;
+    }
     let scene = Scene::set(set.stack()).await?;
     if arguments.wants("event_hop") {
         hop::measure(&set, &scene, &mut figures).await?;
+    }
+    if arguments.wants("half_load") {
+        half_load::measure(&set, &scene, &mut figures, arguments.round_secs).await?;
     }
     if arguments.wants("befriend") {
         befriend::measure(

@@ -6,8 +6,8 @@ use testkit::Set;
 
 use crate::figure::{Figures, median};
 
-const SERVICES: [&str; 5] = ["broadcast", "customers", "groups", "identity", "referral"];
-const STARTS: usize = 5;
+pub(crate) const SERVICES: [&str; 5] = ["broadcast", "customers", "groups", "identity", "referral"];
+pub(crate) const STARTS: usize = 5;
 /// Long enough for every loop of a service to have run at least once.
 const IDLE: Duration = Duration::from_secs(10);
 

@@ -1,7 +1,7 @@
 //! What is measured on: a verified brand whose code has one agent and a welcome.
 
 use anyhow::Context as _;
-use client::Brand;
+use client::{Brand, Staff};
 use serde_json::json;
 use sqlx::PgPool;
 use testkit::{Stack, eventually};
@@ -13,6 +13,8 @@ pub(crate) struct Scene {
     pub(crate) code: String,
     pub(crate) member_id: String,
     pub(crate) customers_url: String,
+    pub(crate) brand: Brand,
+    pub(crate) staff: Staff,
     /// Sees every service's rows.
     pub(crate) superuser: PgPool,
 }
@@ -46,6 +48,8 @@ impl Scene {
             code: text("token")?,
             member_id,
             customers_url: brand.api.url("customers").to_owned(),
+            brand,
+            staff,
             superuser: PgPool::connect(&stack.description().postgres.superuser_url).await?,
         })
     }

@@ -18,7 +18,7 @@ fn allowed(name: &str) -> &'static [&'static str] {
         "contracts" => &[],
         "chassis" | "testkit" => &["contracts"],
         "outbox" => &["chassis", "contracts"],
-        "shequn-tests" => &["contracts", "testkit"],
+        "shequn-tests" => &["contracts", "outbox", "testkit"],
         service if SERVICES.contains(&service) => &["chassis", "contracts", "outbox"],
         unknown => panic!("{unknown}: say in tests/suite/workspace/layers.rs what it may depend on"),
     }
