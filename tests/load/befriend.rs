@@ -171,10 +171,16 @@ fn pgbench_script(scene: &Scene) -> anyhow::Result<String> {
         ],
     );
     let record = bind(
-        "insert into outbox (event_id, tenant_id, name, key, occurred_at, payload, traceparent)
-         select event_id, tenant_id, 'shequn.customers.v1.ContactBefriended', key, now(), payload, null
-         from unnest(array[uuidv7()], array[$1], array[uuidv7()::text], array[$2]) with ordinality
-           as event (event_id, tenant_id, key, payload, n)
+        "with event as (
+           insert into outbox (event_id, tenant_id, name, key, occurred_at, payload, traceparent)
+           select event_id, tenant_id, 'shequn.customers.v1.ContactBefriended', key, now(), payload, null
+           from unnest(array[uuidv7()], array[$1], array[uuidv7()::text], array[$2]) with ordinality
+             as event (event_id, tenant_id, key, payload, n)
+           order by n
+         )
+         insert into audit_entry (tenant_id, actor_kind, actor_id, action, subject_id, note, trace_id)
+         select $1, 'contact', id, 'contact.befriended', id, null, null
+         from unnest(array[uuidv7()::text]) with ordinality as entry (id, n)
          order by n",
         &[tenant, "decode(repeat('00', 300), 'hex')".to_owned()],
     );

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::lanes::{AsyncWork, Lanes};
-use crate::{Bus, Database, Tx, bus, crash_point, dead_letters, inbox};
+use crate::{Actor, Bus, Database, Tx, bus, crash_point, dead_letters, inbox};
 
 pub(crate) const ATTEMPTS_MAX: i32 = 5;
 /// A crashed listener's events come again after this; living ones say in time that they still work.
@@ -207,6 +207,11 @@ impl<E: Event + 'static, H: Handler<E>> Listener<E, H> {
             && (hopeless || attempts >= ATTEMPTS_MAX)
         {
             inbox::bury(&mut tx, self.durable, envelope, reason, attempts).await?;
+            tx.audit(
+                Actor::System(self.durable),
+                "dead_letter.buried",
+                envelope.event_id,
+            );
         }
         tx.commit().await?;
         Ok(attempts)

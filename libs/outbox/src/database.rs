@@ -7,6 +7,8 @@ use contracts::TenantId;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Notify;
 
+use crate::audit::Entry;
+
 /// A service's schema: its own tables beside those of the outbox.
 #[derive(Clone)]
 pub struct Database {
@@ -70,6 +72,7 @@ impl Database {
             inner,
             recorded: Arc::clone(&self.recorded),
             wakes: false,
+            audited: Vec::new(),
         })
     }
 }
@@ -79,14 +82,17 @@ pub struct Tx {
     inner: Transaction<'static, Postgres>,
     recorded: Arc<Notify>,
     wakes: bool,
+    /// State changes whose rows are not written yet.
+    pub(crate) audited: Vec<Entry>,
 }
 
 impl Tx {
-    /// Makes the operation final and wakes the relay if it recorded an event.
+    /// Makes the operation final, with a row for each state change, and wakes the relay if it recorded an event.
     ///
     /// # Errors
     /// When the outcome is unknown or a deferred constraint refuses it.
-    pub async fn commit(self) -> Result<(), sqlx::Error> {
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.write_audited().await?;
         self.inner.commit().await?;
         if self.wakes {
             self.recorded.notify_one();

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::consume::{Handler, Listener, reason};
-use crate::{Database, relay};
+use crate::{Actor, Database, Tx, relay};
 
 const LISTED_MAX: i64 = 500;
 const REPLAYED_AT_ONCE_MAX: i64 = 100;
@@ -52,13 +52,7 @@ pub async fn run(command: Command, db: &Database) -> Result<(), CommandError> {
                 "all" => None,
                 text => Some(text.parse().map_err(|_| CommandError::Id(text.to_owned()))?),
             };
-            let replayed = sqlx::query(
-                "update dead_letter set replay_at = now() where $1::uuid is null or dead_letter_id = $1",
-            )
-            .bind(id)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
+            let replayed = hand_back(&mut tx, id).await?;
             tx.commit().await?;
             println!("{replayed} handed to the running service");
         }
@@ -73,6 +67,33 @@ pub enum CommandError {
     Id(String),
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
+}
+
+/// Hands letters to their listeners again; each tenant's rows say so.
+async fn hand_back(tx: &mut Tx, id: Option<Uuid>) -> Result<usize, sqlx::Error> {
+    let mut handed_back: Vec<(Uuid, Uuid)> = sqlx::query_as(
+        "update dead_letter set replay_at = now() where $1::uuid is null or dead_letter_id = $1
+         returning tenant_id, event_id",
+    )
+    .bind(id)
+    .fetch_all(&mut **tx)
+    .await?;
+    handed_back.sort_unstable();
+    for of_tenant in handed_back.chunk_by(|(a, _), (b, _)| a == b) {
+        sqlx::query("select set_config('shequn.tenant', $1, true)")
+            .bind(of_tenant[0].0.to_string())
+            .execute(&mut **tx)
+            .await?;
+        for (_, event) in of_tenant {
+            tx.audit(
+                Actor::CommandLine("dead-letters replay"),
+                "dead_letter.replayed",
+                event,
+            );
+        }
+        tx.write_audited().await?;
+    }
+    Ok(handed_back.len())
 }
 
 fn line(row: &PgRow) -> Result<String, sqlx::Error> {

@@ -1,6 +1,7 @@
 //! Postgres to JetStream and back: events are recorded in the operation's transaction, relayed
 //! at least once, and handled so that each is in effect once.
 
+mod audit;
 mod bus;
 mod consume;
 mod crash;
@@ -16,6 +17,7 @@ mod record;
 mod relay;
 pub mod request;
 
+pub use audit::{Actor, Entry};
 pub use bus::{Bus, BusError};
 pub use consume::{Handler, HandlerError, consume};
 pub use crash::crash_point;

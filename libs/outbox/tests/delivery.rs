@@ -284,6 +284,17 @@ async fn poison_becomes_a_dead_letter_that_can_be_replayed() -> anyhow::Result<(
     })
     .await?;
     assert_eq!(notes.seen().len(), 1);
+    let mut tx = lane.listener.read(tenant).await?;
+    let audited: Vec<(String, String)> =
+        sqlx::query_as("select actor_kind, action from audit_entry order by audit_entry_id")
+            .fetch_all(&mut *tx)
+            .await?;
+    let row = |kind: &str, action: &str| (kind.to_owned(), action.to_owned());
+    let [buried, replayed] = [
+        row("system", "dead_letter.buried"),
+        row("command_line", "dead_letter.replayed"),
+    ];
+    assert_eq!(audited, [buried.clone(), replayed.clone(), buried, replayed]);
     Ok(())
 }
 
