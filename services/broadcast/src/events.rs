@@ -23,7 +23,9 @@ impl Handler<TenantVerified> for State {
         if !store::tenant::is_zone(&mut **tx, &event.zone).await? {
             return Err(Error::Zone(event.zone).into());
         }
-        store::tenant::verify(&mut **tx, envelope.tenant_id, &event.zone, envelope.occurred_at).await?;
+        if store::tenant::verify(&mut **tx, envelope.tenant_id, &event.zone, envelope.occurred_at).await? {
+            tx.audit(envelope, "tenant.verified", envelope.tenant_id);
+        }
         Ok(())
     }
 }
@@ -41,7 +43,7 @@ impl Handler<ContactBefriended> for State {
         }
         let (contact, member): (ContactId, MemberId) = (event.contact_id.parse()?, event.member_id.parse()?);
         let id = message::welcome(contact, member);
-        store::inbox::store(
+        let is_new = store::inbox::store(
             &mut **tx,
             envelope.tenant_id,
             id,
@@ -51,6 +53,9 @@ impl Handler<ContactBefriended> for State {
             &event.welcome,
         )
         .await?;
+        if is_new {
+            tx.audit(envelope, "message.stored", id);
+        }
         Ok(())
     }
 }
@@ -63,8 +68,14 @@ impl Handler<ContactConsentChanged> for State {
         event: ContactConsentChanged,
         envelope: &Envelope,
     ) -> Result<(), HandlerError> {
-        let (tenant, contact) = (envelope.tenant_id, event.contact_id.parse()?);
-        store::consent::put(&mut **tx, tenant, contact, event.marketing, envelope.occurred_at).await?;
+        let (tenant, contact): (_, ContactId) = (envelope.tenant_id, event.contact_id.parse()?);
+        if store::consent::put(&mut **tx, tenant, contact, event.marketing, envelope.occurred_at).await? {
+            let action = match event.marketing {
+                true => "contact.consented",
+                false => "contact.opted_out",
+            };
+            tx.audit(envelope, action, contact);
+        }
         Ok(())
     }
 }
@@ -77,7 +88,7 @@ impl Handler<GroupJoined> for State {
         }
         let (group, contact): (GroupId, ContactId) = (event.group_id.parse()?, event.contact_id.parse()?);
         let id = message::greeting(group, contact);
-        store::inbox::store(
+        let is_new = store::inbox::store(
             &mut **tx,
             envelope.tenant_id,
             id,
@@ -87,6 +98,9 @@ impl Handler<GroupJoined> for State {
             &event.greeting,
         )
         .await?;
+        if is_new {
+            tx.audit(envelope, "message.stored", id);
+        }
         Ok(())
     }
 }

@@ -15,7 +15,10 @@ impl Handler<TenantVerified> for State {
         envelope: &Envelope,
     ) -> Result<(), HandlerError> {
         let at = time_of(event.verified_at, envelope)?;
-        Ok(store::member::tenant_verified(&mut **tx, envelope.tenant_id, at).await?)
+        if store::member::tenant_verified(&mut **tx, envelope.tenant_id, at).await? {
+            tx.audit(envelope, "tenant.verified", envelope.tenant_id);
+        }
+        Ok(())
     }
 }
 
@@ -27,14 +30,19 @@ impl Handler<MemberJoined> for State {
         envelope: &Envelope,
     ) -> Result<(), HandlerError> {
         let member: MemberId = event.member_id.parse()?;
-        Ok(store::member::joined(&mut **tx, envelope.tenant_id, member, &event.alias, &event.role).await?)
+        store::member::joined(&mut **tx, envelope.tenant_id, member, &event.alias, &event.role).await?;
+        tx.audit(envelope, "member.joined", member);
+        Ok(())
     }
 }
 
 impl Handler<MemberLeft> for State {
     async fn handle(&self, tx: &mut Tx, event: MemberLeft, envelope: &Envelope) -> Result<(), HandlerError> {
         let at = time_of(event.left_at, envelope)?;
-        Ok(store::member::left(&mut **tx, envelope.tenant_id, event.member_id.parse()?, at).await?)
+        let member: MemberId = event.member_id.parse()?;
+        store::member::left(&mut **tx, envelope.tenant_id, member, at).await?;
+        tx.audit(envelope, "member.left", member);
+        Ok(())
     }
 }
 

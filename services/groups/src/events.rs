@@ -20,7 +20,10 @@ impl Handler<TenantVerified> for State {
         _event: TenantVerified,
         envelope: &Envelope,
     ) -> Result<(), HandlerError> {
-        Ok(store::tenant::verify(&mut **tx, envelope.tenant_id, envelope.occurred_at).await?)
+        if store::tenant::verify(&mut **tx, envelope.tenant_id, envelope.occurred_at).await? {
+            tx.audit(envelope, "tenant.verified", envelope.tenant_id);
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use chassis::auth::ContactOrOperator;
 use contracts::{ContactId, GroupId, MemberId, TenantId};
 use jiff::Timestamp;
+use outbox::Actor;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -36,6 +37,17 @@ impl Applicant {
             }),
             (ContactOrOperator::Operator(_), None) => Err(Error::ContactMissing),
         }
+    }
+
+    /// Who acts.
+    pub(crate) fn actor(&self) -> Actor {
+        self.member_id
+            .map_or(Actor::Contact(self.contact_id), Actor::Member)
+    }
+
+    /// What the seat in this group is called in the audit.
+    pub(crate) fn seat(&self, group_id: GroupId) -> String {
+        format!("{group_id}/{}", self.contact_id)
     }
 }
 

@@ -9,8 +9,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::error::Error;
+
+/// Whose rows are no tenant's: the keys of registrations, and who changed what of the platform's own.
+pub(crate) const NOBODY: TenantId = TenantId(Uuid::nil());
 
 const SLUG_CHARS_MIN: usize = 3;
 const SLUG_CHARS_MAX: usize = 40;

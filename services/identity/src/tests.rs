@@ -169,7 +169,12 @@ async fn a_registration_happens_once_and_whole() {
         bench.see("select role || ' ' || alias from member").await,
         ["owner 王 雅婷"]
     );
-    assert_eq!(bench.see("select action from audit").await, ["tenant.registered"]);
+    assert_eq!(
+        bench
+            .see("select action from audit_entry where subject_kind = 'tenant'")
+            .await,
+        ["tenant.registered"]
+    );
     assert_eq!(
         bench.see("select name from outbox order by seq").await,
         [
@@ -210,15 +215,15 @@ async fn a_tenant_is_decided_once_and_the_decision_stays() {
     ));
     assert_eq!(
         bench
-            .see("select note from audit where actor_kind = 'reviewer'")
+            .see("select note from audit_entry where actor_kind = 'reviewer'")
             .await,
         ["licence looked up"]
     );
 
     for statement in [
-        "update audit set note = 'another'",
-        "delete from audit",
-        "truncate audit",
+        "update audit_entry set note = 'another'",
+        "delete from audit_entry",
+        "truncate audit_entry",
     ] {
         let mut tx = bench.state.db.begin(tenant).await.unwrap();
         let denied = sqlx::query(statement).execute(&mut *tx).await.unwrap_err();

@@ -3,7 +3,7 @@
 use contracts::customers::v1::ContactBefriended;
 use contracts::referral::v1::{CommissionAccrued, CommissionReversed};
 use contracts::types::v1::Money;
-use contracts::{Envelope, TenantId};
+use contracts::{ContactId, Envelope, TenantId};
 use outbox::{Handler, HandlerError, Tx};
 
 use crate::State;
@@ -19,7 +19,10 @@ impl Handler<ContactBefriended> for State {
         envelope: &Envelope,
     ) -> Result<(), HandlerError> {
         let person = event.external_id.parse()?;
-        Ok(store::person::put(&mut **tx, envelope.tenant_id, event.contact_id.parse()?, &person).await?)
+        let contact_id: ContactId = event.contact_id.parse()?;
+        store::person::put(&mut **tx, envelope.tenant_id, contact_id, &person).await?;
+        tx.audit(envelope, "person.named", contact_id);
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ mod reading;
 use std::collections::BTreeMap;
 
 use chassis::Clock;
-use chassis::auth::{Admin, Role};
+use chassis::auth::{Admin, Operator, Role};
 use contracts::{MemberId, RequestKey, TenantId};
 use outbox::Database;
 use serde_json::{Value, json};
@@ -70,7 +70,15 @@ impl House {
     }
 
     async fn take_in(&self, event: Event) -> Receipt {
-        ops::take_in(&self.state, self.tenant_id, event).await.unwrap()
+        ops::take_in(&self.state, self.operator(), event).await.unwrap()
+    }
+
+    fn operator(&self) -> Operator {
+        Operator {
+            tenant: self.tenant_id,
+            member: MemberId::new(),
+            role: Role::Operator,
+        }
     }
 
     /// What balances and entries agree on; accounts at zero are left out.
@@ -102,6 +110,18 @@ impl House {
             .collect();
         rows.sort();
         rows
+    }
+
+    /// What happened to things of a kind, with the note.
+    async fn audited(&self, kind: &str) -> Vec<String> {
+        let told = "select concat_ws(' ', action, note) from audit_entry
+            where tenant_id = $1 and subject_kind = $2 order by audit_entry_id";
+        sqlx::query_scalar(told)
+            .bind(self.tenant_id.0)
+            .bind(kind)
+            .fetch_all(&self.database.superuser)
+            .await
+            .unwrap()
     }
 
     async fn count(&self, table: &str) -> i64 {

@@ -7,9 +7,8 @@ use chassis::http::{Json, Listing, Page, PageQuery, Path, Query};
 use contracts::MessageId;
 use jiff::Timestamp;
 
-use crate::error::Error;
 use crate::message::Message;
-use crate::{State, store};
+use crate::{State, ops, store};
 
 /// List your messages
 ///
@@ -49,8 +48,5 @@ pub(super) async fn read_message(
     contact: ContactSelf,
     Path(message): Path<MessageId>,
 ) -> Result<Json<Message>, Problem> {
-    let mut tx = state.db.begin(contact.tenant).await?;
-    let message = store::inbox::read(&mut *tx, message, contact.contact, state.clock.now()).await?;
-    tx.commit().await?;
-    Ok(Json(message.ok_or(Error::MessageUnknown)?))
+    Ok(Json(ops::read_message(&state, contact, message).await?))
 }

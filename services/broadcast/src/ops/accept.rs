@@ -38,6 +38,7 @@ pub(crate) async fn accept(
         kind: broadcast.kind.name().to_owned(),
         accepted_at: Some(crate::events::proto_time(now)),
     };
+    tx.audit(agent, "broadcast.accepted", broadcast.broadcast_id);
     outbox::record(&mut tx, &event, now).await?;
     request::keep(&mut tx, key, &broadcast).await?;
     tx.commit().await?;

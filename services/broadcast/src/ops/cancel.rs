@@ -25,6 +25,7 @@ pub(crate) async fn cancel(state: &State, agent: Agent, broadcast: BroadcastId) 
     store::task::cancel_waiting(&mut *tx, broadcast).await?;
     store::chunk::withdraw(&mut *tx, broadcast, None, Outcome::Cancelled).await?;
     let progress = super::progress(&mut tx, broadcast).await?;
+    tx.audit(agent, "broadcast.cancelled", broadcast);
     tx.commit().await?;
     Ok(progress)
 }

@@ -52,6 +52,7 @@ pub(crate) async fn confirm(
         member_id: agent.member.to_string(),
         recipients: recipients.unsigned_abs(),
     };
+    tx.audit(agent, "task.confirmed", task.task_id);
     outbox::record(&mut tx, &event, now).await?;
     tx.commit().await?;
     task.state = TaskState::Confirmed;

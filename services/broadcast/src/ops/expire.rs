@@ -1,6 +1,7 @@
 //! Tasks that nobody confirmed in time: their recipients will not be sent to.
 
 use contracts::{TaskId, TenantId};
+use outbox::Actor;
 
 use crate::State;
 use crate::error::Error;
@@ -25,6 +26,7 @@ async fn expire_one(state: &State, tenant: TenantId, task: TaskId) -> Result<(),
     let mut tx = state.db.begin(tenant).await?;
     if let Some((broadcast, member)) = store::task::expire(&mut *tx, task).await? {
         store::chunk::withdraw(&mut *tx, broadcast, Some(member), Outcome::Unconfirmed).await?;
+        tx.audit(Actor::System("expire"), "task.expired", task);
         tx.commit().await?;
     }
     Ok(())

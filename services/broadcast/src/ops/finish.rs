@@ -2,6 +2,7 @@
 
 use contracts::broadcast::v1::BroadcastFinished;
 use contracts::{BroadcastId, TenantId};
+use outbox::Actor;
 
 use crate::State;
 use crate::error::Error;
@@ -35,6 +36,7 @@ async fn finish_one(state: &State, tenant: TenantId, id: BroadcastId) -> Result<
         audience: progress.audience.unsigned_abs(),
         outcomes: progress.outcomes.by_name(),
     };
+    tx.audit(Actor::System("finish"), "broadcast.finished", id);
     outbox::record(&mut tx, &event, now).await?;
     tx.commit().await?;
     tracing::info!(broadcast_id = %id, audience = progress.audience, "mass message finished");

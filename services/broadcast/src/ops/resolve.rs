@@ -9,7 +9,7 @@ use contracts::customers::v1::customers_service_client::CustomersServiceClient;
 use contracts::customers::v1::{AudienceEntry, StreamAudienceRequest, StreamAudienceResponse};
 use contracts::{BroadcastId, MemberId, TenantId};
 use jiff::SignedDuration;
-use outbox::crash_point;
+use outbox::{Actor, crash_point};
 use tonic::Status;
 use uuid::Uuid;
 
@@ -186,6 +186,7 @@ impl Resolver<'_> {
         let shares = store::resolve::shares(&mut *tx, id).await?;
         store::task::open(&mut *tx, self.tenant, id, &shares, now, expires_at).await?;
         store::broadcast::set_state(&mut *tx, id, BroadcastState::Running).await?;
+        tx.audit(Actor::System("resolve"), "broadcast.resolved", id);
         tx.commit().await?;
         tracing::info!(broadcast_id = %id, members = shares.len(), "audience resolved");
         Ok(())

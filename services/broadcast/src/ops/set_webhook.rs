@@ -11,7 +11,10 @@ pub(crate) async fn set_webhook(state: &State, admin: Admin, url: &str) -> Resul
     let now = state.clock.now();
     let target = Target::parse(url, state.dev)?;
     let mut tx = state.db.begin(admin.tenant).await?;
-    store::tenant::set_webhook(&mut *tx, admin.tenant, target.url(), now).await?;
+    if store::tenant::set_webhook(&mut *tx, admin.tenant, target.url(), now).await? {
+        // Without its address, which may hold a secret.
+        tx.audit(admin, "webhook.set", admin.tenant);
+    }
     tx.commit().await?;
     Ok(Webhook {
         url: target.url().to_string(),

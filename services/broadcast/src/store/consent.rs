@@ -5,14 +5,14 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgExecutor;
 
-/// Notes what the contact said; an older word that comes late changes nothing.
+/// Notes what the contact said; an older word that comes late changes nothing, and is false.
 pub(crate) async fn put(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
     contact: ContactId,
     marketing: bool,
     at: Timestamp,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     sqlx::query!(
         "insert into consent (tenant_id, contact_id, marketing, at) values ($1, $2, $3, $4)
          on conflict (tenant_id, contact_id) do update set marketing = excluded.marketing, at = excluded.at
@@ -24,7 +24,7 @@ pub(crate) async fn put(
     )
     .execute(db)
     .await
-    .map(drop)
+    .map(|done| done.rows_affected() == 1)
 }
 
 /// Which of these contacts do not want marketing any more, sorted.

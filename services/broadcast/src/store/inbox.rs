@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 
 use crate::message::{Kind, Message};
 
-/// Stores a message of its own text once.
+/// Stores a message of its own text once; false when it was there.
 pub(crate) async fn store(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
@@ -16,7 +16,7 @@ pub(crate) async fn store(
     kind: Kind,
     from_member: Option<MemberId>,
     text: &str,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     sqlx::query!(
         "insert into inbox_message (tenant_id, message_id, contact_id, kind, from_member, text)
          values ($1, $2, $3, $4, $5, $6) on conflict (message_id) do nothing",
@@ -29,7 +29,7 @@ pub(crate) async fn store(
     )
     .execute(db)
     .await
-    .map(drop)
+    .map(|done| done.rows_affected() == 1)
 }
 
 /// Stores a mass message for each contact once.
@@ -111,21 +111,21 @@ pub(crate) async fn page(
     .map(|rows| rows.into_iter().map(Into::into).collect())
 }
 
-/// Marks the contact's own message as read, the first time it is, and returns it.
+/// Marks the contact's own message as read, the first time it is, and returns it with whether that was now.
 pub(crate) async fn read(
     db: impl PgExecutor<'_>,
     message: MessageId,
     contact: ContactId,
     now: Timestamp,
-) -> sqlx::Result<Option<Message>> {
-    sqlx::query_as!(
-        Row,
+) -> sqlx::Result<Option<(Message, bool)>> {
+    sqlx::query!(
         r#"with marked as (
              update inbox_message set read_at = coalesce(read_at, $3)
              where message_id = $1 and contact_id = $2
-             returning *)
-           select message_id as "message_id: _", marked.kind as "kind: Kind", from_member as "from_member: _",
-             coalesce(marked.text, broadcast.text) as "text!", at, read_at as "read_at?: jiff_sqlx::Timestamp"
+             returning new.*, old.read_at is null as is_first)
+           select message_id as "message_id: MessageId", marked.kind as "kind: Kind",
+             from_member as "from_member: MemberId", coalesce(marked.text, broadcast.text) as "text!", at,
+             read_at as "read_at?: jiff_sqlx::Timestamp", is_first as "is_first!"
            from marked left join broadcast using (tenant_id, broadcast_id)"#,
         message.0,
         contact.0,
@@ -133,5 +133,17 @@ pub(crate) async fn read(
     )
     .fetch_optional(db)
     .await
-    .map(|row| row.map(Into::into))
+    .map(|row| {
+        row.map(|row| {
+            let message = Message {
+                message_id: row.message_id,
+                kind: row.kind,
+                from_member: row.from_member,
+                text: row.text,
+                at: row.at.into(),
+                read_at: row.read_at.map(Into::into),
+            };
+            (message, row.is_first)
+        })
+    })
 }

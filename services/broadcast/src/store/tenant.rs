@@ -8,12 +8,13 @@ use url::Url;
 
 use crate::webhook::Webhook;
 
+/// Notes the tenant's verification; false when a later one is known.
 pub(crate) async fn verify(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
     zone: &str,
     at: Timestamp,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
     sqlx::query!(
         "insert into tenant (tenant_id, zone, verified_at) values ($1, $2, $3)
          on conflict (tenant_id) do update set zone = excluded.zone, verified_at = excluded.verified_at
@@ -24,7 +25,7 @@ pub(crate) async fn verify(
     )
     .execute(db)
     .await
-    .map(drop)
+    .map(|done| done.rows_affected() == 1)
 }
 
 /// Whether the database can cut days in this zone.
@@ -46,22 +47,23 @@ pub(crate) async fn is_verified(db: impl PgExecutor<'_>, tenant: TenantId) -> sq
     .await
 }
 
+/// Sets the webhook; says whether it is another one.
 pub(crate) async fn set_webhook(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
     url: &Url,
     now: Timestamp,
-) -> sqlx::Result<()> {
-    sqlx::query!(
-        "insert into webhook (tenant_id, url, set_at) values ($1, $2, $3)
-         on conflict (tenant_id) do update set url = excluded.url, set_at = excluded.set_at",
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"insert into webhook (tenant_id, url, set_at) values ($1, $2, $3)
+           on conflict (tenant_id) do update set url = excluded.url, set_at = excluded.set_at
+           returning old.url is distinct from new.url as "is_new!""#,
         tenant.0,
         url.as_str(),
         now.to_sqlx() as _,
     )
-    .execute(db)
+    .fetch_one(db)
     .await
-    .map(drop)
 }
 
 pub(crate) async fn webhook(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Result<Option<Webhook>> {

@@ -145,6 +145,8 @@ async fn an_unconfirmed_share_expires() {
         scene.confirm(&tasks[1], &[]).await,
         Err(Error::TaskExpired)
     ));
+    let expired = "select count(*) from audit_entry where action = 'task.expired' and actor_kind = 'system'";
+    assert_eq!(scene.count(expired).await, 2);
     scene.check_books().await;
 }
 

@@ -103,9 +103,10 @@ async fn a_mass_message_comes_from_the_member_and_is_read_once() {
         read
     };
     let now = scene.state.clock.now();
-    let first = read(contacts[1], now).await.unwrap().read_at.unwrap();
+    let (first, is_first) = read(contacts[1], now).await.unwrap();
+    assert!(first.read_at.is_some() && is_first);
     let later = now + jiff::SignedDuration::from_mins(1);
-    assert_eq!(read(contacts[1], later).await.unwrap().read_at, Some(first));
+    assert_eq!(read(contacts[1], later).await.unwrap(), (first, false));
     assert!(read(contacts[0], now).await.is_none(), "somebody else's message");
 }
 

@@ -33,6 +33,11 @@ pub(crate) async fn change_consent(
             contact_id: contact.contact.to_string(),
             marketing: change.marketing,
         };
+        let action = match change.marketing {
+            true => "contact.consented",
+            false => "contact.opted_out",
+        };
+        tx.audit(contact, action, contact.contact);
         outbox::record(&mut tx, &event, now).await?;
     }
     let consent = store::contact::consent(&mut *tx, contact.contact)

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 use chassis::auth::Operator;
 use chassis::http::Page;
 use contracts::customers::v1::ImportFinished;
+use outbox::Actor;
 use tokio::io::AsyncRead;
 use uuid::Uuid;
 
@@ -19,6 +20,9 @@ use crate::import::{
 };
 use crate::store::import::Run;
 use crate::{State, store};
+
+/// Who ends an import that somebody started.
+const BY_ITSELF: Actor = Actor::System("import");
 
 /// Takes the people of a file, or with `dry_run` only reports what it would do.
 ///
@@ -61,6 +65,7 @@ async fn claim(
     .await?;
     if let Some(run) = &run {
         store::import::forget_rejections(&mut *tx, run.import_id).await?;
+        tx.audit(operator, "import.started", run.import_id);
     }
     tx.commit().await?;
     Ok(run)
@@ -119,6 +124,7 @@ async fn finish(state: &State, run: &Run, total: Counts, fingerprint: &[u8; 32])
     if !store::import::finish(&mut *tx, run, fingerprint, now).await? {
         return Err(Error::ImportTakenOver);
     }
+    tx.audit(BY_ITSELF, "import.finished", run.import_id);
     if !run.dry_run {
         let event = ImportFinished {
             tenant_id: run.tenant.to_string(),
@@ -155,7 +161,9 @@ async fn give_up(state: &State, run: &Run, error: Error) -> Error {
     let failure = error.to_string();
     let noted = async {
         let mut tx = state.database.begin(run.tenant).await?;
-        store::import::fail(&mut *tx, run, &failure, state.clock.now()).await?;
+        if store::import::fail(&mut *tx, run, &failure, state.clock.now()).await? {
+            tx.audit(BY_ITSELF, "import.failed", run.import_id);
+        }
         tx.commit().await
     };
     if let Err(error) = noted.await {

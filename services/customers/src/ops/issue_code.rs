@@ -49,6 +49,7 @@ pub(crate) async fn issue_code(
         created_at: state.clock.now(),
     };
     store::code::insert(&mut *tx, tenant, &code, &tag_ids, operator.member).await?;
+    tx.audit(operator, "code.issued", code.code_id);
     request::keep(&mut tx, key, &code).await?;
     tx.commit().await?;
     Ok(code)

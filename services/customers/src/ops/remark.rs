@@ -32,8 +32,9 @@ pub(crate) async fn remark(
     }
     let mut tx = state.database.begin(agent.tenant).await?;
     let remark = remark.remark.as_deref().unwrap_or_default();
-    if !store::contact::set_remark(&mut *tx, contact_id, member_id, remark).await? {
-        return Err(Error::FollowUnknown);
+    let is_new = store::contact::set_remark(&mut *tx, contact_id, member_id, remark).await?;
+    if is_new.ok_or(Error::FollowUnknown)? {
+        tx.audit(agent, "contact.remarked", contact_id);
     }
     tx.commit().await?;
     Ok(())

@@ -4,7 +4,7 @@ use chassis::text::Text;
 use contracts::customers::v1::{ContactBefriended, ContactTagged, FollowMoved};
 use contracts::{CodeId, ContactId, TenantId};
 use jiff::Timestamp;
-use outbox::Tx;
+use outbox::{Actor, Tx};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -51,7 +51,7 @@ pub(crate) struct Scanned {
     pub(crate) first: bool,
 }
 
-/// Cost of a first scan: 6 round trips (code, begin, standing, befriend, outbox, commit) and 4 rows and one per tag,
+/// Cost of a first scan: 6 round trips (code, begin, standing, befriend, outbox, commit) and 5 rows and one per tag,
 /// in one transaction; of a repeated one: 3 and no row. It locks rows of this contact only.
 #[tracing::instrument(name = "customers.scan", skip_all)]
 pub(crate) async fn scan(state: &State, scan: &Scan) -> Result<Scanned, Error> {
@@ -150,6 +150,12 @@ async fn befriend(
         return Ok(None);
     }
     let contact_id = befriended.contact_id;
+    let action = match befriended.is_new_friend {
+        true => "contact.befriended",
+        // A friend already, by another code.
+        false => "contact.assigned",
+    };
+    tx.audit(Actor::Contact(contact_id), action, contact_id);
     if befriended.is_new_friend {
         let event = ContactBefriended {
             tenant_id: tenant.to_string(),
@@ -203,6 +209,7 @@ async fn hand_on(
         from_member_id: from.member_id.to_string(),
         to_member_id: to.member_id.to_string(),
     };
+    tx.audit(Actor::Contact(contact_id), "contact.moved", contact_id);
     outbox::record(tx, &event, now).await?;
     let member = Face {
         member_id: to.member_id,

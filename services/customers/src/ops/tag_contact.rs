@@ -84,6 +84,7 @@ pub(crate) async fn tag_contact(
             added: added.clone(),
             removed: removed.clone(),
         };
+        tx.audit(agent, "contact.tagged", contact_id);
         outbox::record(&mut tx, &event, now).await?;
     }
     let tags = store::tag::of_contact(&mut *tx, contact_id).await?;

@@ -142,20 +142,21 @@ pub(crate) async fn set_consent(
     Ok(done.rows_affected() == 1)
 }
 
-/// Writes a member's own note on a contact; false when the member doesn't follow them.
+/// Writes a member's own note on a contact, and says whether it is another one; `None` when the member doesn't follow
+/// them.
 pub(crate) async fn set_remark(
     db: impl PgExecutor<'_>,
     contact_id: ContactId,
     member_id: MemberId,
     remark: &str,
-) -> Result<bool> {
-    let done = sqlx::query!(
-        "update follow set remark = $3 where contact_id = $1 and member_id = $2 and state = 'active'",
+) -> Result<Option<bool>> {
+    sqlx::query_scalar!(
+        r#"update follow set remark = $3 where contact_id = $1 and member_id = $2 and state = 'active'
+           returning old.remark <> new.remark as "is_new!""#,
         contact_id as ContactId,
         member_id as MemberId,
         remark,
     )
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_optional(db)
+    .await
 }

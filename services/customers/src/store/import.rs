@@ -272,9 +272,9 @@ pub(crate) async fn finish(
     Ok(done.rows_affected() == 1)
 }
 
-/// Ends a run that could not go on.
-pub(crate) async fn fail(db: impl PgExecutor<'_>, run: &Run, failure: &str, now: Timestamp) -> Result<()> {
-    sqlx::query!(
+/// Ends a run that could not go on. False when a later run has taken over.
+pub(crate) async fn fail(db: impl PgExecutor<'_>, run: &Run, failure: &str, now: Timestamp) -> Result<bool> {
+    let done = sqlx::query!(
         "update import set state = 'failed', failure = $3, finished_at = $4
          where import_id = $1 and started_at = $2 and state = 'running'",
         run.import_id as ImportId,
@@ -283,6 +283,6 @@ pub(crate) async fn fail(db: impl PgExecutor<'_>, run: &Run, failure: &str, now:
         now.to_sqlx() as _,
     )
     .execute(db)
-    .await
-    .map(drop)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }

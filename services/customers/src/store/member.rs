@@ -7,7 +7,12 @@ use sqlx::{PgExecutor, Result};
 
 use crate::assignment::Seat;
 
-pub(crate) async fn tenant_verified(db: impl PgExecutor<'_>, tenant: TenantId, at: Timestamp) -> Result<()> {
+/// Remembers that the tenant is verified; false when it was known.
+pub(crate) async fn tenant_verified(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    at: Timestamp,
+) -> Result<bool> {
     sqlx::query!(
         "insert into tenant (tenant_id, verified_at) values ($1, $2) on conflict do nothing",
         tenant as TenantId,
@@ -15,7 +20,7 @@ pub(crate) async fn tenant_verified(db: impl PgExecutor<'_>, tenant: TenantId, a
     )
     .execute(db)
     .await
-    .map(drop)
+    .map(|done| done.rows_affected() == 1)
 }
 
 pub(crate) async fn is_tenant_verified(db: impl PgExecutor<'_>, tenant: TenantId) -> Result<bool> {

@@ -151,6 +151,7 @@ async fn open_next(
     let group = series.open_next(terms, now)?;
     store::group::insert(&mut **tx, applicant.tenant_id, &group).await?;
     store::series::advance(&mut **tx, &series).await?;
+    tx.audit(applicant.actor(), "group.opened", group.group_id);
     outbox::record(tx, &events::group_opened(applicant.tenant_id, &group), now).await?;
     Ok(group.group_id)
 }
@@ -166,6 +167,7 @@ async fn seated(
     if !taken.is_seated {
         return Err(Error::SeatRaced);
     }
+    tx.audit(applicant.actor(), "seat.taken", applicant.seat(group_id));
     outbox::record(tx, &events::group_joined(applicant, group_id, &taken, now), now).await?;
     Ok(Joined {
         group_id,

@@ -25,6 +25,7 @@ pub(crate) async fn leave(
     if !store::seat::give_back(&mut *tx, group_id, applicant, now).await? {
         return Err(Error::SeatUnknown);
     }
+    tx.audit(applicant.actor(), "seat.given_back", applicant.seat(group_id));
     outbox::record(&mut tx, &events::group_left(applicant, group_id), now).await?;
     let left = Left {
         group_id,

@@ -25,6 +25,7 @@ pub(crate) async fn open_group(
     let terms = store::tenant::terms(&mut *tx, command.kind, now).await?;
     let group = Group::open(command, terms, now)?;
     store::group::insert(&mut *tx, operator.tenant, &group).await?;
+    tx.audit(*operator, "group.opened", group.group_id);
     outbox::record(&mut tx, &events::group_opened(operator.tenant, &group), now).await?;
     request::keep(&mut tx, key, &group).await?;
     tx.commit().await?;

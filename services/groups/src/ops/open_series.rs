@@ -27,6 +27,7 @@ pub(crate) async fn open_series(
     let (series, first) = Series::open(command, terms, now)?;
     store::series::insert(&mut *tx, operator.tenant, &series).await?;
     store::group::insert(&mut *tx, operator.tenant, &first).await?;
+    tx.audit(*operator, "series.opened", series.series_id);
     outbox::record(&mut tx, &events::group_opened(operator.tenant, &first), now).await?;
     request::keep(&mut tx, key, &series).await?;
     tx.commit().await?;

@@ -7,12 +7,12 @@ use sqlx::PgExecutor;
 
 use crate::group::{GroupKind, Terms};
 
-/// Remembers that the tenant is verified; the first time counts.
+/// Remembers that the tenant is verified; the first time counts, and is told.
 pub(crate) async fn verify(
     db: impl PgExecutor<'_>,
     tenant_id: TenantId,
     verified_at: Timestamp,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     sqlx::query!(
         "insert into tenant (tenant_id, verified_at) values ($1, $2) on conflict do nothing",
         tenant_id.0,
@@ -20,7 +20,7 @@ pub(crate) async fn verify(
     )
     .execute(db)
     .await
-    .map(drop)
+    .map(|done| done.rows_affected() == 1)
 }
 
 /// What holds for a group of this kind that opens `now`.

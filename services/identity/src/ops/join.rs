@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::events;
 use crate::member::{self, Email, Member, PersonName};
 use crate::password::Password;
-use crate::store::{self, audit::Actor, audit::Entry};
+use crate::store;
 
 /// Somebody new on the staff.
 #[derive(Deserialize, ToSchema)]
@@ -47,15 +47,7 @@ pub(crate) async fn join(
     }
     let joined = Member::new(command.email, command.name, command.alias, command.role, now);
     store::member::insert(&mut *tx, caller.tenant, &joined, &password).await?;
-    let (subject, actor) = (joined.member_id.0, Actor::Member(caller.member));
-    let entry = Entry {
-        tenant: caller.tenant,
-        action: "member.joined",
-        subject,
-        actor,
-        note: None,
-    };
-    store::audit::write(&mut *tx, entry, now).await?;
+    tx.audit(caller, "member.joined", joined.member_id);
     record(&mut tx, &events::member_joined(caller.tenant, &joined), now).await?;
     request::keep(&mut tx, &key, &joined).await?;
     tx.commit().await?;

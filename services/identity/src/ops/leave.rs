@@ -8,7 +8,7 @@ use crate::State;
 use crate::error::Error;
 use crate::events;
 use crate::member::{Member, MemberState};
-use crate::store::{self, audit::Actor, audit::Entry};
+use crate::store;
 
 #[tracing::instrument(name = "identity.leave", skip_all)]
 pub(crate) async fn leave(state: &State, caller: Admin, member_id: MemberId) -> Result<Member, Error> {
@@ -26,15 +26,7 @@ pub(crate) async fn leave(state: &State, caller: Admin, member_id: MemberId) -> 
 
     store::member::leave(&mut *tx, member_id, now).await?;
     store::session::revoke_all(&mut *tx, member_id, now).await?;
-    let (subject, actor) = (member_id.0, Actor::Member(caller.member));
-    let entry = Entry {
-        tenant: caller.tenant,
-        action: "member.left",
-        subject,
-        actor,
-        note: None,
-    };
-    store::audit::write(&mut *tx, entry, now).await?;
+    tx.audit(caller, "member.left", member_id);
     record(&mut tx, &events::member_left(caller.tenant, member_id, now), now).await?;
     tx.commit().await?;
     Ok(left)

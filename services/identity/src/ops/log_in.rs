@@ -5,6 +5,7 @@
 
 use chassis::auth::Claims;
 use contracts::TenantId;
+use outbox::Actor;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -16,7 +17,7 @@ use crate::password::Attempt;
 use crate::session::{self, RefreshToken, Tokens};
 use crate::store;
 use crate::store::member::Credentials;
-use crate::tenant::Slug;
+use crate::tenant::{NOBODY, Slug};
 
 /// A member's claim to be one.
 #[derive(Deserialize, ToSchema)]
@@ -64,6 +65,7 @@ pub(crate) async fn log_in(state: &State, command: LogIn) -> Result<Tokens, Erro
     .await?;
     store::session::insert_token(&mut *tx, tenant, session, &refresh_token.digest(), now).await?;
     store::session::tidy(&mut *tx, member.member_id, now).await?;
+    tx.audit(Actor::Member(member.member_id), "session.started", session);
     tx.commit().await?;
     Ok(Tokens::new(access_token, Some(refresh_token)))
 }
@@ -73,7 +75,7 @@ async fn find(state: &State, slug: &Slug, email: &Email) -> Result<(TenantId, Op
     let tenant = store::tenant::id_of(&mut *everyone, slug).await?;
     drop(everyone);
     // Nobody is a member of the nil tenant, but looking takes as long.
-    let tenant = tenant.unwrap_or(TenantId(Uuid::nil()));
+    let tenant = tenant.unwrap_or(NOBODY);
     let mut tx = state.db.read(tenant).await?;
     Ok((tenant, store::member::credentials(&mut *tx, email).await?))
 }

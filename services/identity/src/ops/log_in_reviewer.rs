@@ -1,6 +1,7 @@
 //! A platform reviewer logs in.
 
 use chassis::auth::Claims;
+use outbox::Actor;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -10,6 +11,7 @@ use crate::member::Email;
 use crate::password::Attempt;
 use crate::session::Tokens;
 use crate::store;
+use crate::tenant::NOBODY;
 
 /// A reviewer's claim to be one.
 #[derive(Deserialize, ToSchema)]
@@ -41,6 +43,9 @@ pub(crate) async fn log_in_reviewer(state: &State, command: LogInReviewer) -> Re
         .await?;
     let now = state.clock.now();
     let access_token = state.keys.sign(&Claims::reviewer(reviewer, now), now)?;
+    let mut tx = state.db.begin(NOBODY).await?;
+    tx.audit(Actor::Reviewer(reviewer), "reviewer.logged_in", reviewer);
+    tx.commit().await?;
     // Whoever may verify tenants shows the password every ten minutes.
     Ok(Tokens::new(access_token, None))
 }

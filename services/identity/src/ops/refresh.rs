@@ -1,6 +1,7 @@
 //! A refresh token becomes new tokens, once.
 
 use chassis::auth::Claims;
+use outbox::Actor;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -29,7 +30,10 @@ pub(crate) async fn refresh(state: &State, command: Refresh) -> Result<Tokens, E
     match session.worth(is_first_use) {
         Worth::Nothing => Err(Error::RefreshTokenInvalid),
         Worth::Alarm => {
-            store::session::revoke(&mut *tx, session.session_id, now).await?;
+            if store::session::revoke(&mut *tx, session.session_id, now).await? {
+                // Who showed it nobody can tell.
+                tx.audit(Actor::System("reuse"), "session.revoked", session.session_id);
+            }
             tx.commit().await?;
             tracing::warn!(session_id = %session.session_id, "a refresh token was used twice, its session is over");
             Err(Error::RefreshTokenInvalid)
@@ -39,6 +43,11 @@ pub(crate) async fn refresh(state: &State, command: Refresh) -> Result<Tokens, E
             let access_token = state.keys.sign(&claims, now)?;
             let next = RefreshToken::issue(tenant);
             store::session::insert_token(&mut *tx, tenant, session.session_id, &next.digest(), now).await?;
+            tx.audit(
+                Actor::Member(session.member_id),
+                "session.refreshed",
+                session.session_id,
+            );
             tx.commit().await?;
             Ok(Tokens::new(access_token, Some(next)))
         }

@@ -2,21 +2,17 @@
 
 use chassis::auth::Role;
 use contracts::{RequestKey, TenantId};
-use outbox::{record, request};
+use outbox::{Actor, record, request};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::State;
 use crate::error::Error;
 use crate::events;
 use crate::member::{Email, Member, PersonName};
 use crate::password::Password;
-use crate::store::{self, audit::Actor, audit::Entry};
-use crate::tenant::{LicenceNumber, Slug, Tenant, TenantName, TenantState, Zone};
-
-/// Whoever is nobody's yet: registrations keep their idempotency keys here.
-const NOBODY: TenantId = TenantId(Uuid::nil());
+use crate::store;
+use crate::tenant::{LicenceNumber, NOBODY, Slug, Tenant, TenantName, TenantState, Zone};
 
 /// A brand that wants to use the platform.
 #[derive(Deserialize, ToSchema)]
@@ -89,15 +85,7 @@ pub(crate) async fn register(
     store::act_for(&mut *tx, tenant_id).await?;
     store::tenant::insert(&mut *tx, &tenant, licence.transpose()?.as_deref()).await?;
     store::member::insert(&mut *tx, tenant_id, &owner, &password).await?;
-    let actor = Actor::Member(owner.member_id);
-    let entry = Entry {
-        tenant: tenant_id,
-        action: "tenant.registered",
-        subject: tenant_id.0,
-        actor,
-        note: None,
-    };
-    store::audit::write(&mut *tx, entry, now).await?;
+    tx.audit(Actor::Member(owner.member_id), "tenant.registered", tenant_id);
     record(&mut tx, &events::tenant_registered(&tenant), now).await?;
     record(&mut tx, &events::member_joined(tenant_id, &owner), now).await?;
     store::act_for(&mut *tx, NOBODY).await?;

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use crate::State;
 use crate::error::Error;
-use crate::store::{self, audit::Actor, audit::Entry};
+use crate::store;
 use crate::tenant::{LicenceNumber, Tenant};
 
 /// The documents, corrected.
@@ -27,7 +27,7 @@ pub(crate) async fn resubmit(
     key: &RequestKey,
     command: Resubmit,
 ) -> Result<Tenant, Error> {
-    let (now, tenant_id) = (state.clock.now(), caller.tenant);
+    let tenant_id = caller.tenant;
     let mut tx = state.db.begin(tenant_id).await?;
     if let Some(answer) = request::earlier(&mut tx, key).await? {
         return Ok(answer);
@@ -44,15 +44,7 @@ pub(crate) async fn resubmit(
         .seal
         .seal(&tenant_id.to_string(), command.licence_number.as_bytes())?;
     store::tenant::resubmit(&mut *tx, tenant_id, tenant.state, &licence).await?;
-    let actor = Actor::Member(caller.member);
-    let entry = Entry {
-        tenant: tenant_id,
-        action: "tenant.resubmitted",
-        subject: tenant_id.0,
-        actor,
-        note: None,
-    };
-    store::audit::write(&mut *tx, entry, now).await?;
+    tx.audit(caller, "tenant.resubmitted", tenant_id);
     request::keep(&mut tx, key, &tenant).await?;
     tx.commit().await?;
     Ok(tenant)

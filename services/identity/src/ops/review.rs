@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::State;
 use crate::error::Error;
 use crate::events;
-use crate::store::{self, audit::Actor, audit::Entry};
+use crate::store;
 use crate::tenant::{Decision, Reason, Tenant};
 
 /// A reviewer's word on a pending tenant.
@@ -48,15 +48,8 @@ pub(crate) async fn review(
         Decision::Verified => "tenant.verified",
         Decision::Rejected => "tenant.rejected",
     };
-    let (actor, note) = (Actor::Reviewer(caller.reviewer), Some(&*command.reason));
-    let entry = Entry {
-        tenant: tenant_id,
-        action,
-        subject: tenant_id.0,
-        actor,
-        note,
-    };
-    store::audit::write(&mut *tx, entry, now).await?;
+    let reason = command.reason.to_string();
+    tx.audit(caller, action, tenant_id).note(reason);
     match command.decision {
         Decision::Verified => record(&mut tx, &events::tenant_verified(&tenant, now), now).await?,
         Decision::Rejected => {

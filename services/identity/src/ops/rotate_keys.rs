@@ -2,12 +2,13 @@
 
 use chassis::auth::SigningKey;
 use jiff::{SignedDuration, Timestamp};
-use outbox::Database;
+use outbox::{Actor, Database};
 
 use crate::error::Error;
 use crate::keyring::{Key, Keyring, Seed};
 use crate::seal::Seal;
 use crate::store::{self, signing_key::SealedKey};
+use crate::tenant::NOBODY;
 
 /// How a new key comes in.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +35,9 @@ pub(crate) async fn rotate_keys(
     rotation: Rotation,
     now: Timestamp,
 ) -> Result<Keyring, Error> {
-    let mut everyone = db.begin_everyone().await?;
-    store::signing_key::hold(&mut *everyone).await?;
-    let mut sealed = store::signing_key::all(&mut *everyone).await?;
+    let mut tx = db.begin(NOBODY).await?;
+    store::signing_key::hold(&mut *tx).await?;
+    let mut sealed = store::signing_key::all(&mut *tx).await?;
     let gone = match rotation {
         // Without opening them: they may be sealed under a secret that is lost.
         Rotation::Withdraw => sealed.iter().map(|key| key.kid.clone()).collect(),
@@ -58,10 +59,18 @@ pub(crate) async fn rotate_keys(
         sealed_seed,
         signs_from: seed.signs_from,
     };
-    store::signing_key::insert(&mut *everyone, &key).await?;
-    store::signing_key::delete(&mut *everyone, &[gone, ring.outlived(now)].concat()).await?;
-    let stored = store::signing_key::all(&mut *everyone).await?;
-    everyone.commit().await?;
+    store::signing_key::insert(&mut *tx, &key).await?;
+    store::signing_key::delete(&mut *tx, &[gone, ring.outlived(now)].concat()).await?;
+    let stored = store::signing_key::all(&mut *tx).await?;
+    let actor = match rotation {
+        Rotation::WhenDue => Actor::System("signing keys"),
+        Rotation::After(_) | Rotation::Withdraw => Actor::CommandLine("keys rotate"),
+    };
+    let entry = tx.audit(actor, "signing_key.made", &seed.kid);
+    if matches!(rotation, Rotation::Withdraw) {
+        entry.note("all others are withdrawn");
+    }
+    tx.commit().await?;
     tracing::info!(kid = seed.kid, signs_from = %seed.signs_from, "made a key for signing logins");
     open(stored, seal)
 }

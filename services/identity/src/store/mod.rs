@@ -1,6 +1,5 @@
 //! What identity remembers: one function per statement, one file per table.
 
-pub(crate) mod audit;
 pub(crate) mod member;
 pub(crate) mod reviewer;
 pub(crate) mod session;

@@ -99,7 +99,8 @@ pub(crate) async fn of_token(
     .await
 }
 
-pub(crate) async fn revoke(db: impl PgExecutor<'_>, session: Uuid, now: Timestamp) -> sqlx::Result<()> {
+/// Ends a session; false when it was over.
+pub(crate) async fn revoke(db: impl PgExecutor<'_>, session: Uuid, now: Timestamp) -> sqlx::Result<bool> {
     sqlx::query!(
         "update session set revoked_at = $2 where session_id = $1 and revoked_at is null",
         session,
@@ -107,7 +108,7 @@ pub(crate) async fn revoke(db: impl PgExecutor<'_>, session: Uuid, now: Timestam
     )
     .execute(db)
     .await
-    .map(drop)
+    .map(|done| done.rows_affected() == 1)
 }
 
 pub(crate) async fn revoke_all(

@@ -27,7 +27,7 @@ pub(super) async fn take_in_order_event(
     Json(body): Json<EventDraft>,
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
     let event = body.check().map_err(Error::from)?;
-    let receipt = ops::take_in(&state, operator.tenant, event).await?;
+    let receipt = ops::take_in(&state, operator, event).await?;
     let status = if receipt.outcome == Outcome::Posted {
         StatusCode::CREATED
     } else {

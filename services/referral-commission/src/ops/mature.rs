@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contracts::TenantId;
+use outbox::Actor;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -73,7 +74,7 @@ async fn mature_tenant(state: &State, tenant_id: TenantId) -> Result<usize, Erro
     Ok(matured)
 }
 
-/// Cost: 8 round trips for up to 200 orders. Locks: the orders' rows, without waiting for any; then
+/// Cost: 9 round trips for up to 200 orders. Locks: the orders' rows, without waiting for any; then
 /// the balance rows in the order of their names.
 #[tracing::instrument(name = "referral.mature", skip_all, fields(%tenant_id))]
 async fn mature_batch(state: &State, tenant_id: TenantId, only: Option<&OrderNo>) -> Result<usize, Error> {
@@ -94,6 +95,9 @@ async fn mature_batch(state: &State, tenant_id: TenantId, only: Option<&OrderNo>
         .filter_map(|order| mature(order, plans.get(&order.plan_id?)?, events.get(&order.order)?))
         .collect();
     store::journal::post(&mut tx, tenant_id, &postings, now).await?;
+    for order in &due {
+        tx.audit(Actor::System("mature"), "order.matured", &order.order);
+    }
     tx.commit().await?;
     Ok(due.len())
 }

@@ -27,6 +27,7 @@ pub(crate) async fn publish_plan(
     store::plan::insert(&mut *tx, admin.tenant, &publication)
         .await
         .map_err(moved)?;
+    tx.audit(*admin, "plan.published", publication.plan_id);
     request::keep(&mut tx, key, &publication).await?;
     tx.commit().await?;
     Ok(publication)

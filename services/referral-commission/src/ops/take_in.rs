@@ -2,13 +2,14 @@
 //!
 //! The order's story is told twice, without and with the event, and the difference is posted.
 //!
-//! Cost: 10 to 14 round trips in one transaction, a fixed number whatever the order's lines. Locks,
+//! Cost: 10 to 15 round trips in one transaction, a fixed number whatever the order's lines. Locks,
 //! in this sequence, each held to the commit: the event's keys, the order's row, and last the
 //! balance rows in the order of their names. Orders of one tenant meet at its CLR, MER and COM rows
 //! only, for one statement and the commit.
 
 use std::collections::BTreeSet;
 
+use chassis::auth::Operator;
 use contracts::TenantId;
 use jiff::{SignedDuration, Timestamp};
 use outbox::Tx;
@@ -51,8 +52,8 @@ pub(crate) struct Receipt {
 }
 
 #[tracing::instrument(name = "referral.take_in", skip_all, fields(kind = event.kind()))]
-pub(crate) async fn take_in(state: &State, tenant_id: TenantId, event: Event) -> Result<Receipt, Error> {
-    let now = state.clock.now();
+pub(crate) async fn take_in(state: &State, operator: Operator, event: Event) -> Result<Receipt, Error> {
+    let (now, tenant_id) = (state.clock.now(), operator.tenant);
     if event.occurred_at.duration_since(now) > AHEAD_MAX {
         return Err(Error::InTheFuture);
     }
@@ -63,7 +64,10 @@ pub(crate) async fn take_in(state: &State, tenant_id: TenantId, event: Event) ->
         Claim::New => {}
         Claim::Same => return repeat(tx, &event).await,
         Claim::Other => {
-            store::parked::put(&mut *tx, tenant_id, &[(&event, Code::KeyConflict)], now).await?;
+            let conflict = (&event, Code::KeyConflict);
+            if store::parked::put(&mut *tx, tenant_id, &[conflict], now).await? > 0 {
+                left_parked(&mut tx, operator, &[conflict]);
+            }
             tx.commit().await?;
             return Err(Error::KeyConflict);
         }
@@ -82,14 +86,17 @@ pub(crate) async fn take_in(state: &State, tenant_id: TenantId, event: Event) ->
     let after = terms.tell(&events, order.settled_until);
     check_size(events.last(), &after)?;
 
-    park(&mut tx, tenant_id, &events, [&before, &after], now).await?;
+    park(&mut tx, operator, &events, [&before, &after], now).await?;
+    let code = events.last().and_then(|event| after.code_of(&event.id));
+    if let (Some(event), None) = (events.last(), code) {
+        tx.audit(operator, "order_event.posted", &event.id);
+    }
     if let Some((plan_id, plan)) = &terms.0 {
         let matures_at = after.standing.as_ref().and_then(|standing| standing.matures_at);
         store::order::keep_terms(&mut *tx, &order.order, Some(*plan_id), matures_at).await?;
         post(&mut tx, tenant_id, plan, &events, [&before, &after], now).await?;
     }
     tx.commit().await?;
-    let code = events.last().and_then(|event| after.code_of(&event.id));
     Ok(Receipt {
         outcome: if code.is_some() {
             Outcome::Parked
@@ -214,13 +221,16 @@ fn changed_accruals<'a>(before: &Replay, after: &'a Replay) -> Vec<&'a Accrual> 
 /// Parks and clears what the event changed for itself and for others.
 async fn park(
     tx: &mut Tx,
-    tenant_id: TenantId,
+    operator: Operator,
     events: &[Event],
     [before, after]: [&Replay; 2],
     now: Timestamp,
 ) -> Result<(), Error> {
     let cleared: BTreeSet<_> = before.parked.difference(&after.parked).collect();
     store::parked::clear(&mut **tx, &cleared, now).await?;
+    for (id, code) in cleared {
+        tx.audit(operator, "order_event.cleared", id).note(code.as_str());
+    }
     let newly: Vec<(&Event, Code)> = after
         .parked
         .difference(&before.parked)
@@ -231,6 +241,14 @@ async fn park(
                 .map(|event| (event, *code))
         })
         .collect();
-    store::parked::put(&mut **tx, tenant_id, &newly, now).await?;
+    store::parked::put(&mut **tx, operator.tenant, &newly, now).await?;
+    left_parked(tx, operator, &newly);
     Ok(())
+}
+
+fn left_parked(tx: &mut Tx, operator: Operator, parked: &[(&Event, Code)]) {
+    for (event, code) in parked {
+        tx.audit(operator, "order_event.parked", &event.id)
+            .note(code.as_str());
+    }
 }

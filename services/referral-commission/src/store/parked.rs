@@ -11,15 +11,15 @@ use sqlx::types::Json;
 use crate::engine::{Code, Event, EventId, OrderNo};
 use crate::parked::{Parked, Place};
 
-/// Parks events, again if need be.
+/// Parks events, again if need be; answers how many were not parked already.
 pub(crate) async fn put(
     db: impl PgExecutor<'_>,
     tenant_id: TenantId,
     events: &[(&Event, Code)],
     now: Timestamp,
-) -> Result<(), sqlx::Error> {
+) -> Result<u64, sqlx::Error> {
     if events.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let ids: Vec<&str> = events.iter().map(|(event, _)| event.id.as_str()).collect();
     let codes: Vec<&str> = events.iter().map(|(_, code)| code.as_str()).collect();
@@ -40,7 +40,7 @@ pub(crate) async fn put(
     )
     .execute(db)
     .await
-    .map(drop)
+    .map(|done| done.rows_affected())
 }
 
 /// Clears events that have their effect now.

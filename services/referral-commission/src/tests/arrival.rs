@@ -27,10 +27,14 @@ async fn g22_the_same_event_counts_once_and_a_contradiction_is_refused() {
     };
     sale.lines[0].unit_price += 1;
     for _ in 0..2 {
-        let refused = ops::take_in(&house.state, house.tenant_id, other.clone()).await;
+        let refused = ops::take_in(&house.state, house.operator(), other.clone()).await;
         assert!(matches!(refused, Err(Error::KeyConflict)));
     }
     assert_eq!(house.parked().await, parked([("other", Code::KeyConflict)]));
+    assert_eq!(
+        house.audited("order_event").await,
+        ["order_event.posted", "order_event.parked KEY_CONFLICT"]
+    );
     assert_eq!(house.count("transaction").await, 1);
     assert_eq!(house.books().await["HELD:p1"], -18_980);
 }
@@ -61,6 +65,16 @@ async fn what_comes_before_the_payment_waits_for_it() {
     ];
     assert_eq!(house.books().await, books(expected));
     assert_eq!(house.take_in(refund).await, REPLAYED);
+    assert_eq!(
+        house.audited("order_event").await,
+        [
+            "order_event.parked UNKNOWN_ORDER",
+            "order_event.parked UNKNOWN_ORDER",
+            "order_event.cleared UNKNOWN_ORDER",
+            "order_event.cleared UNKNOWN_ORDER",
+            "order_event.posted",
+        ]
+    );
     let told: Vec<String> = sqlx::query_scalar("select name from outbox order by seq")
         .fetch_all(&house.database.superuser)
         .await
@@ -118,7 +132,7 @@ async fn what_the_plan_does_not_allow_is_parked() {
 #[tokio::test]
 async fn without_a_plan_nothing_is_taken_in() {
     let house = House::empty().await;
-    let refused = ops::take_in(&house.state, house.tenant_id, paid("O-1")).await;
+    let refused = ops::take_in(&house.state, house.operator(), paid("O-1")).await;
     assert!(matches!(refused, Err(Error::NoPlanYet)));
     assert_eq!(house.count("event_key").await, 0, "it can be sent again");
     house
@@ -140,7 +154,7 @@ async fn a_contact_nobody_told_of_is_waited_for() {
     };
     // She buys by her own link, once named by the contact's id and once by the tenant's.
     let own = order("O-1", &contact_id.to_string(), "p1");
-    let refused = ops::take_in(&house.state, house.tenant_id, own.clone()).await;
+    let refused = ops::take_in(&house.state, house.operator(), own.clone()).await;
     assert!(matches!(refused, Err(Error::PersonUnknown(_))));
     for table in ["event_key", "order_event", "transaction"] {
         assert_eq!(house.count(table).await, 0, "{table}");

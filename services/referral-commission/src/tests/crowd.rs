@@ -12,11 +12,11 @@ const POSTERS: usize = 32;
 async fn crowd(house: &House, events_of: impl Fn(usize) -> Vec<Event>) -> Vec<Outcome> {
     let mut posters = JoinSet::new();
     for poster in 0..POSTERS {
-        let (state, tenant_id, events) = (house.state.clone(), house.tenant_id, events_of(poster));
+        let (state, operator, events) = (house.state.clone(), house.operator(), events_of(poster));
         posters.spawn(async move {
             let mut outcomes = Vec::new();
             for event in events {
-                outcomes.push(ops::take_in(&state, tenant_id, event).await.unwrap().outcome);
+                outcomes.push(ops::take_in(&state, operator, event).await.unwrap().outcome);
             }
             outcomes
         });

@@ -147,6 +147,7 @@ async fn a_hold_that_ends_now_matures_by_itself_and_once() {
     })
     .await
     .unwrap();
+    assert_eq!(house.audited("order").await, ["order.matured"; 2]);
     assert_eq!(house.count("transaction").await, 4);
 }
 
@@ -201,7 +202,7 @@ async fn an_order_of_many_commissions_is_posted_or_refused_whole() {
     };
     assert_eq!(house.take_in(order("large", 100)).await, POSTED);
     assert_eq!(house.count("entry").await, 1_002);
-    let refused = ops::take_in(&house.state, house.tenant_id, order("too-large", 101)).await;
+    let refused = ops::take_in(&house.state, house.operator(), order("too-large", 101)).await;
     assert!(matches!(refused, Err(Error::OrderTooLarge(500))));
     assert_eq!(house.count("transaction").await, 1);
     house.books().await;
