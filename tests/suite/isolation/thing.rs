@@ -30,6 +30,8 @@ pub(crate) enum Thing {
     Order,
     // Things the tenant itself names.
     ExternalId,
+    /// Somebody who never scanned.
+    Newcomer,
     /// Somebody with a commission.
     Earner,
     // Capabilities: who has them may use them.
@@ -128,6 +130,7 @@ impl Thing {
             Self::Password => client::PASSWORD.to_owned(),
             Self::ReviewerEmail => world.reviewer.email.clone(),
             Self::ReviewerPassword => world.reviewer.password.clone(),
+            Self::Newcomer => fresh("wx"),
             Self::EventId => fresh("evt"),
             Self::NewOrder => fresh("YJ"),
             Self::Is(value) => value.to_owned(),

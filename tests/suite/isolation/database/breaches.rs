@@ -15,7 +15,7 @@ use super::{Findings, mix, reaches, rows};
 const REQUESTS: usize = 24;
 
 /// What somebody might do to a database, and a word of the finding there must be.
-const BREACHES: [(&str, &str); 13] = [
+const BREACHES: [(&str, &str); 15] = [
     (
         "alter table groups.seat disable row level security",
         "groups.seat: row-level security is not",
@@ -52,6 +52,14 @@ const BREACHES: [(&str, &str); 13] = [
     (
         "grant usage on schema groups to referral; grant select on groups.seat to referral",
         "referral: `select 1 from groups.seat",
+    ),
+    (
+        "grant update on groups.audit_entry to groups",
+        "groups breaks the rule that it reads and adds to its audit only",
+    ),
+    (
+        "drop trigger audit_entry_stands on groups.audit_entry",
+        "groups: `update groups.audit_entry",
     ),
     (
         "grant create on schema groups to groups",

@@ -63,8 +63,14 @@ pub(super) async fn check_home(
     ]
     .map(str::to_owned)
     .into();
+    let schema = &role.schema;
+    // The trigger stands in the owner's way, too.
+    statements.extend([
+        format!("update {schema}.audit_entry set note = 'never mind'"),
+        format!("delete from {schema}.audit_entry"),
+        format!("truncate {schema}.audit_entry"),
+    ]);
     if !role.is_owner {
-        let schema = &role.schema;
         statements.push(format!("create table {schema}.burrow (n int)"));
         statements.push(format!(
             "create function {schema}.burrow() returns int language sql as 'select 1'"
@@ -94,7 +100,7 @@ pub(super) async fn check_attributes(
     role: &Role,
     findings: &mut Findings,
 ) -> anyhow::Result<()> {
-    const RULES: [(&str, &str, bool); 4] = [
+    const RULES: [(&str, &str, bool); 5] = [
         (
             "is a plain login",
             "select rolcanlogin and not (rolsuper or rolbypassrls or rolcreatedb or rolcreaterole or rolreplication)
@@ -109,6 +115,12 @@ pub(super) async fn check_attributes(
         (
             "owns nothing",
             "select not exists (select from pg_shdepend where refobjid = $1::text::regrole and deptype = 'o')",
+            false,
+        ),
+        (
+            "reads and adds to its audit only",
+            "select not has_table_privilege($1, $1 || '.audit_entry', 'update, delete, truncate')
+                and not has_any_column_privilege($1, $1 || '.audit_entry', 'update')",
             false,
         ),
         (

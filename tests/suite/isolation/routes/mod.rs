@@ -1,5 +1,6 @@
 //! S1, HTTP: every operation of every service's document × every wrong caller, id and form; and the right one.
 
+mod audit;
 mod cases;
 mod document;
 mod probe;

@@ -35,6 +35,8 @@ pub(super) struct Manner<'a> {
     pub(super) key: Option<&'a str>,
     /// A tenant named in every header there could be.
     pub(super) forged: Option<&'a str>,
+    /// The trace it belongs to, as a header says it.
+    pub(super) traceparent: Option<&'a str>,
     /// White space after the body: the same meaning in other bytes.
     pub(super) padding: &'static str,
 }
@@ -63,6 +65,9 @@ impl Probe<'_> {
         }
         for header in manner.forged.iter().flat_map(|_| TENANT_HEADERS) {
             ask = ask.header(header, manner.forged.unwrap_or_default());
+        }
+        if let Some(traceparent) = manner.traceparent {
+            ask = ask.header("traceparent", traceparent);
         }
         if let (Some(body), Some(described)) = (&filled.body, &operation.body) {
             let text = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
