@@ -10,11 +10,12 @@ use async_nats::jetstream::{AckKind, Message};
 use chassis::telemetry;
 use contracts::{Envelope, Event, stream_of, subject_filter};
 use futures::{FutureExt as _, StreamExt as _};
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::lanes::{AsyncWork, Lanes};
-use crate::{Actor, Bus, Database, Tx, bus, crash_point, dead_letters, inbox};
+use crate::{Actor, Bus, Database, Tx, bus, crash_point, dead_letters, inbox, prune};
 
 pub(crate) const ATTEMPTS_MAX: i32 = 5;
 /// A crashed listener's events come again after this; living ones say in time that they still work.
@@ -120,16 +121,23 @@ impl<E: Event + 'static, H: Handler<E>> Listener<E, H> {
             .heartbeat(HEARTBEAT)
             .messages()
             .await?;
+        let created = Timestamp::from_nanosecond(consumer.cached_info().created.unix_timestamp_nanos())?;
         let lanes = Lanes::start(self.clone());
-        let ended = loop {
-            tokio::select! {
-                () = stopping.cancelled() => break Ok(()),
-                message = messages.next() => match message {
-                    Some(Ok(message)) => if !lanes.put(message).await { break Err("a lane died".into()) },
-                    Some(Err(error)) => break Err(error.into()),
-                    None => break Ok(()),
-                },
+        let receiving = async {
+            loop {
+                tokio::select! {
+                    () = stopping.cancelled() => break Ok(()),
+                    message = messages.next() => match message {
+                        Some(Ok(message)) => if !lanes.put(message).await { break Err("a lane died".into()) },
+                        Some(Err(error)) => break Err(error.into()),
+                        None => break Ok(()),
+                    },
+                }
             }
+        };
+        let ended = tokio::select! {
+            ended = receiving => ended,
+            never = prune::prune_inbox(&self.db, self.durable, created) => match never {},
         };
         lanes.finish().await;
         ended

@@ -2,6 +2,7 @@
 //! wiped or torn stream lost.
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::relay::RelayError;
@@ -17,11 +18,22 @@ pub(crate) struct Publisher {
     db: Database,
     bus: Bus,
     service: &'static str,
+    has_compared: AtomicBool,
 }
 
 impl Publisher {
     pub(crate) fn new(db: Database, bus: Bus, service: &'static str) -> Self {
-        Self { db, bus, service }
+        Self {
+            db,
+            bus,
+            service,
+            has_compared: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether this process has found out by now what the stream lost.
+    pub(crate) fn has_compared(&self) -> bool {
+        self.has_compared.load(Ordering::Relaxed)
     }
 
     pub(crate) fn service(&self) -> &'static str {
@@ -57,6 +69,7 @@ impl Publisher {
             .fetch_one(&mut *tx)
             .await?;
         tx.commit().await?;
+        self.has_compared.store(true, Ordering::Relaxed);
         metrics::gauge!("outbox_events_pending").set(pending as f64);
         if lost > 0 {
             tracing::warn!(

@@ -41,20 +41,21 @@ pub async fn relay(
     service: &'static str,
     stopping: CancellationToken,
 ) -> Result<(), std::convert::Infallible> {
+    let publisher = Publisher::new(db.clone(), bus.clone(), service);
     tokio::join!(
-        carry(&db, &bus, service, &stopping),
-        prune::prune_until(&db, &stopping)
+        carry(&db, &bus, &publisher, &stopping),
+        prune::prune_until(&db, &publisher, &stopping)
     );
     Ok(())
 }
 
-async fn carry(db: &Database, bus: &Bus, service: &'static str, stopping: &CancellationToken) {
-    let publisher = Publisher::new(db.clone(), bus.clone(), service);
+async fn carry(db: &Database, bus: &Bus, publisher: &Publisher, stopping: &CancellationToken) {
+    let service = publisher.service();
     let mut check = tokio::time::interval(CHECK_EVERY);
     while !stopping.is_cancelled() {
         let round = tokio::select! {
-            () = db.recorded() => drain(db, bus, &publisher).await,
-            () = tokio::time::sleep(POLL) => drain(db, bus, &publisher).await,
+            () = db.recorded() => drain(db, bus, publisher).await,
+            () = tokio::time::sleep(POLL) => drain(db, bus, publisher).await,
             _ = check.tick() => publisher.reconcile().await,
             () = stopping.cancelled() => break,
         };
@@ -75,7 +76,7 @@ async fn carry(db: &Database, bus: &Bus, service: &'static str, stopping: &Cance
             }
         }
     }
-    match tokio::time::timeout(FLUSH_MAX, drain(db, bus, &publisher)).await {
+    match tokio::time::timeout(FLUSH_MAX, drain(db, bus, publisher)).await {
         Ok(Ok(())) => tracing::info!(service, "outbox is flushed"),
         _ => tracing::warn!(
             service,

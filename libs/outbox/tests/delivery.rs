@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use outbox::{Bus, Database, Handler, HandlerError, Tx};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
-use testkit::{Stack, eventually};
+use testkit::{Signal, Stack, eventually};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Publishes as customers and listens as broadcast, each with its own schema and NATS user.
@@ -240,6 +240,69 @@ async fn a_tail_the_stream_lost_is_published_again() -> anyhow::Result<()> {
         (seen == ["kept", "lost", "next"]).then_some(()).ok_or(seen)
     })
     .await?;
+    Ok(())
+}
+
+/// A backup may be older than anything is kept: every row is past its time, the stream is another one, and NATS comes
+/// later than the services.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_backup_holds_comes_again_and_is_in_effect_once() -> anyhow::Result<()> {
+    let lane = Lane::start("restored").await?;
+    let (notes, tenant) = (Notes::default(), TenantId::new());
+    for n in 0..10 {
+        lane.record(tenant, ContactId::new(), &n.to_string()).await?;
+    }
+    let mut tx = lane.publisher.begin_everyone().await?;
+    let handled: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "with published as (
+           update outbox set published_at = now() - interval '30 days', stream_seq = seq returning seq, event_id)
+         select event_id from published where seq % 2 = 0",
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    sqlx::query("insert into relay_state (stream, epoch, last_seq) values ('customers', 1, 10)")
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "insert into request (tenant_id, key, fingerprint, at) values ($1, 'old', '', now() - interval '30 days')",
+    )
+    .bind(tenant.0)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    let mut tx = lane.listener.begin_everyone().await?;
+    sqlx::query(
+        "insert into inbox (consumer, event_id, tenant_id, attempts, handled_at, seen_at)
+         select 'broadcast-welcome', event_id, $2, 1, now(), now() - interval '30 days' from unnest($1) as event_id",
+    )
+    .bind(&handled)
+    .bind(tenant.0)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+
+    lane.stack.signal("nats", Signal::SIGSTOP)?;
+    lane.relay().await?;
+    lane.listen(notes.clone()).await?;
+    eventually(async || {
+        let mut tx = lane.publisher.begin_everyone().await?;
+        let old: i64 = sqlx::query_scalar("select count(*) from request")
+            .fetch_one(&mut *tx)
+            .await?;
+        anyhow::ensure!(old == 0, "it has not pruned yet");
+        anyhow::Ok(())
+    })
+    .await?;
+    lane.stack.signal("nats", Signal::SIGCONT)?;
+    eventually(async || {
+        let handled = lane.handled(tenant).await?;
+        anyhow::ensure!(handled == 10, "{handled}");
+        anyhow::Ok(())
+    })
+    .await?;
+    let mut seen: Vec<String> = notes.seen().into_iter().map(|(_, state)| state).collect();
+    seen.sort();
+    assert_eq!(seen, ["0", "2", "4", "6", "8"], "the others had been handled");
     Ok(())
 }
 
