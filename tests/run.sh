@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# `make test`: every check, with a time table at the end. `run.sh failure-repeat N` repeats the failure tests.
+# `make test`: every check, with a time table at the end. `run.sh failure-repeat N` repeats the failure tests,
+# `run.sh generate` writes what is written from code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 features=(--workspace --features failpoints)
 table=()
 # shellcheck source=/dev/null
-[ ! -f .shequn/images.env ] || . .shequn/images.env # from `make images-base`
+[ ! -f .shequn/images.env ] || . .shequn/images.env # from `make images ONLY=base`
 
 step() {
     local name=$1 began=$SECONDS
@@ -41,6 +42,24 @@ stop_stack() {
 }
 trap stop_stack EXIT
 
+usage() {
+    printf '%s\n' "$@" 'usage: tests/run.sh [all | failure-repeat N | generate [queries|contracts|permissions]]' >&2
+    exit 2
+}
+
+# Offline data of every query, snapshots of every contract, NATS' permissions on Kubernetes.
+generate() {
+    case "$1" in
+    queries) deploy/dev/sqlx.sh ;;
+    contracts)
+        cargo build "${features[@]}" --bins
+        INSTA_UPDATE=always cargo nextest run "${features[@]}" -E 'test(contracts::)'
+        ;;
+    permissions) deploy/base/nats/generate.py ;;
+    *) usage "nothing is generated as $1" ;;
+    esac
+}
+
 case "${1:-all}" in
 all)
     step 'format' cargo fmt --all --check
@@ -55,6 +74,7 @@ all)
     printf '%s\n' "${table[@]}"
     ;;
 failure-repeat)
+    [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || usage "N is a number of runs, not '${2:-}'"
     cargo build "${features[@]}" --bins
     fresh_stack
     for ((n = 1; n <= $2; n++)); do
@@ -63,8 +83,10 @@ failure-repeat)
     done
     echo "failure tests: $2 runs passed"
     ;;
-*)
-    echo "usage: tests/run.sh [all | failure-repeat N]" >&2
-    exit 2
+generate)
+    for what in ${2:-queries contracts permissions}; do
+        generate "$what"
+    done
     ;;
+*) usage "$1 is nothing this does" ;;
 esac

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # nextest calls this before the tests that need it: infra | services.
 set -euo pipefail
-state="$PWD/.shequn/test"
+state="${SHEQUN_TEST_STATE:-$PWD/.shequn/test}"
 up=(deploy/dev/stack.py --state "$state" up)
 if [ "$1" = services ]; then
-    "${up[@]}" --services >/dev/null
+    "${up[@]}" --services --build-dir "${SHEQUN_PROGRAMS:-target/debug}" >/dev/null
 else
     "${up[@]}" >/dev/null
 fi

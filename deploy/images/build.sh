@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make images-base`: a Debian base, Postgres and NATS as images made of packages, for machines that reach no container
+# `make images ONLY=base`: a Debian base, Postgres and NATS as images made of packages, for machines that reach no container
 # registry. Run it again at will. Writes .shequn/images.env, which the test run reads; README.md beside this says more.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `make images`: an image per service from programs that are built already. services.sh <folder of the programs> [tag]
+# `make images ONLY=services`: an image per service from programs that are built already. services.sh <folder of the programs> [tag]
 set -euo pipefail
 programs=$(realpath "${1:?name the folder of the programs, such as target/release}")
 readonly programs TAG=${2:-dev}
@@ -16,7 +16,7 @@ fail() {
 
 docker version >/dev/null 2>&1 || fail 'no Docker engine answers' '  remedy: start one (`dockerd &`), or see .ci/run'
 docker image inspect "$BASE" >/dev/null 2>&1 || docker pull --quiet "$BASE" >/dev/null ||
-    fail "no image $BASE" '  remedy: `make images-base` builds one from packages'
+    fail "no image $BASE" '  remedy: `make images ONLY=base` builds one from packages'
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 revision=$(git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)

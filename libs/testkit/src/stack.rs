@@ -13,6 +13,8 @@ use serde::Deserialize;
 
 /// Where the run's shared stack lives; the nextest setup script exports it.
 const SHARED_STATE: &str = "SHEQUN_TEST_STATE";
+/// Names a folder of programs that are not those of this build.
+const PROGRAMS: &str = "SHEQUN_PROGRAMS";
 
 /// What `stack.py` writes to `stack.json`.
 #[derive(Debug, Clone, Deserialize)]
@@ -229,11 +231,14 @@ pub fn repository() -> PathBuf {
     libs_testkit.ancestors().nth(2).unwrap_or(libs_testkit).to_owned()
 }
 
-/// Where the programs of this build lie: beside the running test.
+/// Where the services' programs lie: beside the running test, or where `make skew` mixes two builds.
 ///
 /// # Errors
 /// When the running program has no path.
 pub fn build_dir() -> anyhow::Result<PathBuf> {
+    if let Some(mixed) = std::env::var_os(PROGRAMS) {
+        return Ok(mixed.into());
+    }
     let program = std::env::current_exe()?;
     let folder = program.parent().context("a program lies in a folder")?;
     let is_test = folder.ends_with("deps") || folder.ends_with("examples");

@@ -16,7 +16,7 @@ use testkit::{Stack, eventually, http, repository, stack_py};
 const POSTGRES: ContainerPort = ContainerPort::Tcp(5432);
 const NATS: ContainerPort = ContainerPort::Tcp(4222);
 const NATS_HTTP: ContainerPort = ContainerPort::Tcp(8222);
-const NO_CONTAINER: &str = "no container; where no image can be pulled, `make images-base` builds it";
+const NO_CONTAINER: &str = "no container; where no image can be pulled, `make images ONLY=base` builds it";
 
 /// Both containers and the settings of the services; all of it goes when this does.
 pub(super) struct Servers {

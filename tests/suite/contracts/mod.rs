@@ -11,6 +11,7 @@ fn accepted(name: &str, text: &str) {
     settings.set_snapshot_path("snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.set_description("a contract changed: if that is meant, `make contracts` accepts it");
+    settings
+        .set_description("a contract changed: if that is meant, `make generate ONLY=contracts` accepts it");
     settings.bind(|| insta::assert_snapshot!(name, text));
 }
