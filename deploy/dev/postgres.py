@@ -32,7 +32,10 @@ log_timezone = UTC
 log_line_prefix = '%m [%p] %q%u@%d '
 log_checkpoints = off
 """
-HBA = "host all all 127.0.0.1/32 scram-sha-256\n"
+HBA = """\
+host all all 127.0.0.1/32 scram-sha-256
+host replication postgres 127.0.0.1/32 scram-sha-256    # `make backup` copies as a standby would
+"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Postgres:
         (self.data / "pg_hba.conf").write_text(HBA)
         argv = [*as_ordinary_user(), str(self.bin / "postgres"), "-D", str(self.data)]
         # SIGINT is the fast shutdown; SIGTERM would wait until every client has left.
-        self.processes.ensure(Child("postgres", argv, inputs=conf, stop_signal=signal.SIGINT, stop_secs=30))
+        self.processes.ensure(Child("postgres", argv, inputs=conf + HBA, stop_signal=signal.SIGINT, stop_secs=30))
         self.processes.wait_ready("postgres", self.is_ready, READY_SECS,
                                   remedy="if the data is beyond repair: stack.py down --wipe")
 
@@ -98,12 +101,15 @@ class Postgres:
         except (OSError, IndexError):
             return False
 
+    def server(self) -> dict[str, str]:
+        """How its programs reach it as superuser."""
+        return {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "postgres", "PGPASSWORD": self.password,
+                "PGCONNECT_TIMEOUT": "10"}
+
     def sql(self, script: str, database: str = DATABASE) -> str:
         """Run as superuser by psql, all or nothing."""
-        server = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": "postgres", "PGPASSWORD": self.password,
-                  "PGDATABASE": database, "PGCONNECT_TIMEOUT": "10"}
         done = subprocess.run([self.bin / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1"], input=script, text=True,
-                              capture_output=True, env=clean_env() | server)
+                              capture_output=True, env=clean_env() | self.server() | {"PGDATABASE": database})
         if done.returncode != 0:
             raise Failed(f"psql on database {database} failed", log=done.stderr,
                          remedy="if secrets.json was lost: stack.py down --wipe")

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import backup
 import certificates
 import keys
 import services
@@ -77,18 +78,22 @@ class Stack:
             write(self.state.env / name, "".join(f"{key}={value}\n" for key, value in env.items()))
 
 
-def end_orphans(processes: Processes, *folders: Path) -> None:
-    """What works for this stack without a record: backends of a killed postmaster, or everything if somebody deleted
-    the folder under a running stack; services in more folders. A person's shell that stands there is none of these
-    programs."""
+def unrecorded(processes: Processes, *folders: Path) -> list[tuple[int, str]]:
+    """Pid and program of what works for this stack without a record: backends of a killed postmaster, or everything if
+    somebody deleted the folder under a running stack; services in more folders. A person's shell that stands there is
+    none of these programs."""
     root = processes.state.root
     ours = {processes.pid(name) for name in processes.names()}
     expected = {(root, "nats-server"),
                 *((folder, service["binary"]) for service in SERVICES.values() for folder in (root, *folders))}
     if not processes.pid("postgres"):
         expected.add((root / "postgres", "postgres"))
-    processes.end(lambda: [pid for pid, folder, program in working_in(root, root / "postgres", *folders)
-                           if (folder, program) in expected and pid not in ours])
+    return [(pid, program) for pid, folder, program in working_in(root, root / "postgres", *folders)
+            if (folder, program) in expected and pid not in ours]
+
+
+def end_orphans(processes: Processes, *folders: Path) -> None:
+    processes.end(lambda: [pid for pid, _ in unrecorded(processes, *folders)])
 
 
 def up(state: State, arguments: argparse.Namespace) -> int:
@@ -159,6 +164,29 @@ def end(state: State, wipe: bool) -> None:
             state.wipe()
 
 
+def take_backup(state: State, arguments: argparse.Namespace) -> int:
+    if not Processes(state).pid("postgres"):
+        raise Failed(f"no Postgres runs in {state.root}", remedy="make up; STATE= names another stack")
+    postgres = Stack.prepare(state, starting=[]).postgres
+    backup.take(state, postgres, (arguments.into or backup.default_folder(state)).absolute())
+    return 0
+
+
+def restore(state: State, arguments: argparse.Namespace) -> int:
+    if not arguments.folder:
+        raise Failed("no backup is named", remedy=f"BACKUP=one of: {backup.known(backup.default_folder(state))}")
+    folder = Path(arguments.folder).absolute()
+    from_backup = backup.Backup(folder, (arguments.secrets or folder / "secrets").absolute())
+    from_backup.about()
+    state.create()
+    with state.lock():
+        processes = Processes(state)
+        running = [name for name in processes.names() if processes.pid(name)]
+        running += [program for _, program in unrecorded(processes, state.log)]
+        backup.put_back(state, from_backup, tools.find().postgres_bin, running, arguments.wipe)
+    return up(state, arguments)
+
+
 def print_status(state: State) -> bool:
     """A row per process; true when all that should run do."""
     stack, processes = read_json(state.stack_json), Processes(state)
@@ -214,12 +242,19 @@ def parse() -> argparse.Namespace:
         return added
 
     start = verb("up", up, "start (or heal) Postgres and NATS, provision them")
-    start.add_argument("--services", action="store_true", help="the services too, and two broadcast workers")
-    start.add_argument("--build-dir", type=Path, default=REPO / "target" / "debug", help="where their programs are")
     write_only = verb("configure", configure, "only write settings, keys and nats.conf, for servers in containers")
-    for adding in (start, write_only):
+    again = verb("restore", restore, "start from a backup")
+    for adding in (start, again, write_only):
         adding.add_argument("--tls", action=argparse.BooleanOptionalAction,
                             help="services speak TLS to each other, or no longer; kept until told otherwise")
+    again.add_argument("folder", help="what `backup` named")
+    again.add_argument("--secrets", type=Path, help="where they are kept, if not in the backup")
+    again.add_argument("--wipe", action="store_true", help="forget what the stack holds now")
+    for starting in (start, again):
+        starting.add_argument("--services", action="store_true", help="the services too, and two broadcast workers")
+        starting.add_argument("--build-dir", type=Path, default=REPO / "target" / "debug", help="where their programs are")
+    save = verb("backup", take_backup, "copy Postgres and the secrets while all of it runs")
+    save.add_argument("--into", type=Path, help="the folder of backups (default: backups, in the state folder)")
     verb("provision", provision, "roles, database and schemas on such a Postgres")
     stop = verb("down", down, "stop everything")
     stop.add_argument("--wipe", action="store_true", help="delete data and secrets too")

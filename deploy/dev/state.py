@@ -103,13 +103,16 @@ class State:
         return locked(self.root / "lock")
 
     def wipe(self) -> None:
-        """Only what is ours: tools and other stacks' folders may lie below the same root. Moved away first, so that
-        a crash leaves a thing whole or gone."""
-        doomed = [path for pattern in self.OWNED for path in sorted(self.root.glob(pattern))]
+        shutil.rmtree(self.move_away())
+
+    def move_away(self, keep: set[str] = frozenset()) -> Path:
+        """Only what is ours: tools, backups and other stacks' folders may lie below the same root. Into a folder to be
+        deleted, so that a crash leaves a thing whole or gone."""
+        doomed = [path for pattern in self.OWNED for path in sorted(self.root.glob(pattern)) if path.name not in keep]
         away = Path(tempfile.mkdtemp(prefix="wiped-", dir=self.root))
         for path in doomed:
             path.rename(away / path.name)
-        shutil.rmtree(away)
+        return away
 
     def secrets(self, names: list[str]) -> dict[str, str]:
         """Random ones, made once. Hexadecimal: safe in URLs, SQL, configuration files and shells."""
