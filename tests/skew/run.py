@@ -159,6 +159,7 @@ def main() -> int:
     try:
         commit = base_commit(os.environ.get("BASE", ""))
         services = chosen(os.environ.get("ONLY", ""))
+        ours = git("log", "-1", "--format=%h %s") + (" and what is not committed" if git("status", "--porcelain") else "")
         home = TARGET / "skew" / commit[:12]
         tree = check_out(commit, home)
         lend_dependencies(home)
@@ -173,8 +174,7 @@ def main() -> int:
     except Failed as failure:
         print(f"skew: {failure}", file=sys.stderr)
         return 2
-    print(f"\nold: {git('log', '-1', '--format=%h %s', commit)}\nnew: {git('log', '-1', '--format=%h %s')}"
-          f"{' and what is not committed' if git('status', '--porcelain') else ''}\n")
+    print(f"\nold: {git('log', '-1', '--format=%h %s', commit)}\nnew: {ours}\n")
     print(f"{'service':<12}{'new, its peers old':<28}{'old, its peers new':<28}")
     for service, (new, _), (old, _) in table:
         print(f"{service:<12}{new:<28}{old:<28}")
