@@ -23,7 +23,8 @@ check_commands() {
         'cargo=install Rust with rustup' 'cargo-clippy=rustup component add clippy' 'rustfmt=rustup component add rustfmt' \
         'cargo-nextest=cargo install --locked cargo-nextest' 'cc=apt-get install gcc libc6-dev' \
         'python3=apt-get install python3' 'openssl=apt-get install openssl' 'git=apt-get install git' \
-        'make=apt-get install make' 'kubectl=install kubectl 1.27 or later, which renders the manifests'; do
+        'make=apt-get install make' 'promtool=apt-get install --no-install-recommends prometheus' \
+        'kubectl=install kubectl 1.27 or later, which renders the manifests'; do
         command -v "${need%%=*}" >/dev/null && continue
         echo "${need%%=*} is missing; remedy: ${need#*=}" >&2
         missing=1

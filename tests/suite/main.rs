@@ -6,5 +6,6 @@ mod failure;
 mod isolation;
 mod journeys;
 mod manifests;
+mod observability;
 mod scene;
 mod workspace;

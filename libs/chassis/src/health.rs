@@ -17,6 +17,7 @@ use crate::{Settings, process::install_crypto};
 const CHECK_MILLIS_MAX: u64 = 1_000;
 const CACHE_MILLIS: u64 = 250;
 const ASK_SECS_MAX: u64 = 3;
+const PASSED: &str = "ok";
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
@@ -53,6 +54,11 @@ impl Report {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.status == Status::Ready
+    }
+
+    /// Each check by its name, and whether it passed.
+    pub(crate) fn checks(&self) -> impl Iterator<Item = (&'static str, bool)> {
+        self.checks.iter().map(|(name, said)| (*name, said == PASSED))
     }
 }
 
@@ -140,7 +146,7 @@ impl Health {
             status: if all_well { Status::Ready } else { Status::NotReady },
             checks: answers
                 .into_iter()
-                .map(|(name, answer)| (name, answer.err().unwrap_or_else(|| "ok".into())))
+                .map(|(name, answer)| (name, answer.err().unwrap_or_else(|| PASSED.into())))
                 .collect(),
         }
     }
@@ -162,6 +168,11 @@ mod tests {
         assert_eq!(report.checks["postgres"], "ok");
         assert_eq!(report.checks["nats"], "connection refused");
         assert_eq!(report.checks["identity"], "no answer within 1000 ms");
+        let passed: BTreeMap<_, _> = report.checks().collect();
+        assert_eq!(
+            passed,
+            [("postgres", true), ("nats", false), ("identity", false)].into()
+        );
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
-use chassis::telemetry;
+use chassis::{Clock, telemetry};
 use contracts::{Envelope, Event, stream_of, subject_filter};
 use futures::{FutureExt as _, StreamExt as _};
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::lanes::{AsyncWork, Lanes};
-use crate::{Actor, Bus, Database, Tx, bus, crash_point, dead_letters, inbox, prune};
+use crate::{Actor, Bus, Database, Tx, bus, crash_point, dead_letters, figures, inbox, prune};
 
 pub(crate) const ATTEMPTS_MAX: i32 = 5;
 /// A crashed listener's events come again after this; living ones say in time that they still work.
@@ -71,6 +71,7 @@ where
         event: PhantomData::<fn(E)>,
     };
     let replay = tokio::spawn(dead_letters::replay_loop(listener.clone(), stopping.clone()));
+    let figures = tokio::spawn(figures::of_listener(listener.clone(), stopping.clone()));
     let mut told = String::new();
     while !stopping.is_cancelled() {
         if let Err(error) = listener.listen(&stopping).await {
@@ -86,14 +87,14 @@ where
         }
     }
     // A panic inside is caught per event, so the loop only ends by `stopping`.
-    let _ = replay.await;
+    let _ = tokio::join!(replay, figures);
     Ok(())
 }
 
 /// One durable consumer and what it calls.
 pub(crate) struct Listener<E, H> {
     pub(crate) db: Database,
-    bus: Bus,
+    pub(crate) bus: Bus,
     pub(crate) durable: &'static str,
     handler: H,
     event: PhantomData<fn(E)>,
@@ -271,6 +272,9 @@ impl<E: Event + 'static, H: Handler<E>> AsyncWork for Listener<E, H> {
         .instrument(span)
         .await;
         metrics::counter!("outbox_events_received_total", "durable" => self.durable).increment(1);
+        let delay = Clock::system().now().duration_since(envelope.occurred_at);
+        metrics::histogram!("outbox_event_delay_seconds", "durable" => self.durable)
+            .record(delay.as_secs_f64().max(0.0));
         if let Err(error) = message.ack_with(ack).await {
             tracing::debug!(
                 error,

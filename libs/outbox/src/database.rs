@@ -8,6 +8,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, Transaction};
 use tokio::sync::Notify;
 
 use crate::audit::Entry;
+use crate::figures;
 
 /// A service's schema: its own tables beside those of the outbox.
 #[derive(Clone)]
@@ -67,7 +68,8 @@ impl Database {
     /// second round trip.
     async fn begin_as(&self, begin: &str, scope: &str) -> Result<Tx, sqlx::Error> {
         let statement = format!("{begin}; set local shequn.tenant = '{scope}'");
-        let inner = self.pool.begin_with(AssertSqlSafe(statement)).await?;
+        let inner = self.pool.begin_with(AssertSqlSafe(statement)).await;
+        let inner = inner.inspect_err(figures::count_time_out)?;
         Ok(Tx {
             inner,
             recorded: Arc::clone(&self.recorded),

@@ -7,6 +7,7 @@ mod consume;
 mod crash;
 mod database;
 pub mod dead_letters;
+mod figures;
 mod inbox;
 mod lanes;
 mod link;

@@ -3,10 +3,11 @@
 use anyhow::Context as _;
 use chassis::{Process, Settings};
 use contracts::Event;
+use futures::FutureExt as _;
 use secrecy::ExposeSecret as _;
 use sqlx::migrate::Migrator;
 
-use crate::{Bus, Database, Handler, consume, dead_letters, migrate, relay};
+use crate::{Bus, Database, Handler, consume, dead_letters, figures, migrate, relay};
 
 /// One process's Postgres and NATS.
 pub struct Link {
@@ -35,6 +36,8 @@ impl Link {
             let bus = checked.clone();
             async move { bus.check().await }
         });
+        let figures = figures::of_pool(database.clone(), process.stopping());
+        process.spawn("figures of the pool", figures.map(Ok));
         Ok(Self { database, bus })
     }
 

@@ -65,13 +65,10 @@ impl Publisher {
             _ => 0,
         };
         self.learn(&mut tx, epoch, last_seq).await?;
-        let pending: i64 = sqlx::query_scalar("select count(*) from outbox where published_at is null")
-            .fetch_one(&mut *tx)
-            .await?;
         tx.commit().await?;
         self.has_compared.store(true, Ordering::Relaxed);
-        metrics::gauge!("outbox_events_pending").set(pending as f64);
         if lost > 0 {
+            metrics::counter!("outbox_events_lost_total").increment(lost);
             tracing::warn!(
                 service = self.service,
                 events = lost,
@@ -93,6 +90,7 @@ impl Publisher {
         let is_torn = first.is_some() && first <= known;
         if let Some(first) = first.filter(|_| is_torn) {
             let events = unpublish_after(tx, first - 1).await?;
+            metrics::counter!("outbox_events_lost_total").increment(events);
             tracing::warn!(
                 service = self.service,
                 events,

@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use tokio_util::sync::CancellationToken;
 
 use crate::reconcile::Publisher;
-use crate::{Bus, Database, Tx, bus, crash_point, prune};
+use crate::{Bus, Database, Tx, bus, crash_point, figures, prune};
 
 const BATCH_EVENTS_MAX: i64 = 500;
 /// A crash may lose the wake-up; the poll then finds what was committed.
@@ -44,7 +44,8 @@ pub async fn relay(
     let publisher = Publisher::new(db.clone(), bus.clone(), service);
     tokio::join!(
         carry(&db, &bus, &publisher, &stopping),
-        prune::prune_until(&db, &publisher, &stopping)
+        prune::prune_until(&db, &publisher, &stopping),
+        figures::of_outbox(&db, &stopping)
     );
     Ok(())
 }

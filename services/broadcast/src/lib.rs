@@ -122,6 +122,7 @@ async fn start(
 ) -> anyhow::Result<(State, Link)> {
     config.knobs.check()?;
     let link = Link::open(process).await?;
+    ops::count_from_zero();
     let state = State {
         db: link.database.clone(),
         clock: process.clock,

@@ -34,7 +34,9 @@ use contracts::{BroadcastId, TenantId};
 use crate::State;
 use crate::broadcast::Progress;
 use crate::error::Error;
+use crate::outcome::Outcome;
 use crate::store;
+use crate::store::receipt::Ending;
 
 /// Shares shown with a mass message.
 const TASKS_SHOWN_MAX: i64 = 500;
@@ -49,6 +51,28 @@ fn is_done(what: &'static str, done: Result<(), Error>) -> bool {
         );
     }
     done.is_ok()
+}
+
+/// Counts recipients whose end is committed. Whoever was ended twice, as after a crash, is counted twice here and
+/// once in the database.
+fn count(endings: &[Ending]) {
+    for outcome in Outcome::ALL {
+        let recipients = endings.iter().filter(|ending| ending.outcome == outcome).count() as u64;
+        if recipients > 0 {
+            metrics::counter!("broadcast_recipients_total", "outcome" => outcome.name())
+                .increment(recipients);
+        }
+    }
+}
+
+/// What has not happened yet is counted at zero: a rate needs a beginning.
+pub(crate) fn count_from_zero() {
+    for outcome in Outcome::ALL {
+        metrics::counter!("broadcast_recipients_total", "outcome" => outcome.name()).increment(0);
+    }
+    metrics::counter!("broadcast_chunks_dispatched_total").increment(0);
+    metrics::counter!("broadcast_leases_expired_total").increment(0);
+    metrics::counter!("broadcast_hints_lost_total").increment(0);
 }
 
 /// A mass message with its progress, read in the caller's transaction.

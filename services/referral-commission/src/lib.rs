@@ -74,6 +74,12 @@ async fn serve(settings: &Settings, knobs: &Knobs) -> anyhow::Result<()> {
         maturity.await;
         Ok(())
     });
+    let checking = ops::check_ledger_until_stopped(state.clone(), process.stopping());
+    process.spawn("ledger check", async {
+        checking.await;
+        Ok(())
+    });
+    ops::count_from_zero();
     link.relay(&process);
 
     let api = http::api().router(state.clone(), process.verifier.clone())?;

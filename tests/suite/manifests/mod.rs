@@ -17,6 +17,7 @@ use std::process::Command;
 
 use testkit::repository;
 
+pub(crate) use schema::validate;
 use set::{OVERLAYS, Set};
 use settings::Known;
 

@@ -11,9 +11,9 @@ use testkit::repository;
 use super::set::text;
 
 #[derive(Deserialize)]
-pub(super) struct Answer {
-    pub(super) documents: Vec<Value>,
-    pub(super) findings: Vec<String>,
+pub(crate) struct Answer {
+    pub(crate) documents: Vec<Value>,
+    pub(crate) findings: Vec<String>,
     /// Kinds Kubernetes does not have itself.
     unknown: Vec<String>,
 }
@@ -37,7 +37,7 @@ struct Kind {
 }
 
 /// Reads YAML and holds it against the schemas and the tables.
-pub(super) fn validate(yaml: &str) -> Answer {
+pub(crate) fn validate(yaml: &str) -> Answer {
     let script = repository().join("tests/suite/manifests/validate.py");
     let mut child = Command::new(&script)
         .stdin(Stdio::piped())

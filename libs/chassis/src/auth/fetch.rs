@@ -127,6 +127,9 @@ impl Published {
     }
 
     fn by(way: Way) -> Self {
+        // Zero is never: an alert then speaks of a process that has no keys at all, too.
+        metrics::gauge!("auth_keys_fetched_timestamp_seconds").set(0.0);
+        metrics::counter!("auth_key_fetches_failed_total").increment(0);
         Self {
             way,
             kept: RwLock::default(),
@@ -179,8 +182,14 @@ impl Published {
         let answer = self.get().await;
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         match &answer {
-            Ok(jwks) => kept.keep(jwks, now),
-            Err(_) => kept.fail(now),
+            Ok(jwks) => {
+                kept.keep(jwks, now);
+                metrics::gauge!("auth_keys_fetched_timestamp_seconds").set(now.as_second() as f64);
+            }
+            Err(_) => {
+                kept.fail(now);
+                metrics::counter!("auth_key_fetches_failed_total").increment(1);
+            }
         }
         answer.map(drop)
     }

@@ -10,8 +10,8 @@ use crate::{Health, metrics};
 pub(crate) fn router(health: Health, recorder: PrometheusHandle) -> Router {
     Router::new()
         .route("/health/live", get(async || "alive\n"))
-        .route("/health/ready", get(ready).with_state(health))
-        .route("/metrics", get(figures).with_state(recorder))
+        .route("/health/ready", get(ready).with_state(health.clone()))
+        .route("/metrics", get(figures).with_state((health, recorder)))
 }
 
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
@@ -24,7 +24,7 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
     (status, Json(report))
 }
 
-async fn figures(State(recorder): State<PrometheusHandle>) -> impl IntoResponse {
+async fn figures(State((health, recorder)): State<(Health, PrometheusHandle)>) -> impl IntoResponse {
     let text = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (text, metrics::render(&recorder))
+    (text, metrics::render(&recorder, &health.report().await))
 }

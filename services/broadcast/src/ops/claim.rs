@@ -87,6 +87,7 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
         store::lease::release(&mut *tx, lease, ChunkState::Done, false).await?;
     }
     tx.commit().await?;
+    super::count(&endings);
     Ok(Claimed::Chunk(Box::new(Claim {
         lease,
         since,

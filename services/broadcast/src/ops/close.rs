@@ -41,5 +41,6 @@ async fn close_one(state: &State, chunk: ChunkKey) -> Result<(), Error> {
     let policy = Policy::of(withdrawn.kind, withdrawn.member);
     store::cap::give_back(&mut *tx, chunk.tenant, policy, chunk.broadcast, unsent, None).await?;
     tx.commit().await?;
+    super::count(&endings);
     Ok(())
 }

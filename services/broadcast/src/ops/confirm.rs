@@ -55,6 +55,7 @@ pub(crate) async fn confirm(
     tx.audit(agent, "task.confirmed", task.task_id);
     outbox::record(&mut tx, &event, now).await?;
     tx.commit().await?;
+    super::count(&endings);
     task.state = TaskState::Confirmed;
     task.confirmed_at = Some(now);
     Ok(task)

@@ -156,6 +156,7 @@ impl Resolver<'_> {
         store::receipt::end(&mut *tx, self.tenant, id, &opted_out).await?;
         crash_point("broadcast-resolve-page");
         tx.commit().await?;
+        super::count(&opted_out);
         Ok(true)
     }
 

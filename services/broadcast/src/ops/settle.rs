@@ -49,7 +49,7 @@ pub(crate) async fn settle(state: &State, claim: &Claim, deliveries: &[Delivery]
         .await?;
     }
     tx.commit().await?;
-    count(deliveries);
+    super::count(&endings);
     Ok(())
 }
 
@@ -87,6 +87,7 @@ pub(crate) async fn cancel_rest(state: &State, claim: &Claim, is_in_doubt: bool)
     .await?;
     store::lease::release(&mut *tx, claim.lease, ChunkState::Done, false).await?;
     tx.commit().await?;
+    super::count(&endings);
     Ok(())
 }
 
@@ -103,17 +104,4 @@ pub(crate) async fn release(
     }
     tx.commit().await?;
     Ok(())
-}
-
-fn count(deliveries: &[Delivery]) {
-    for outcome in Outcome::ALL {
-        let recipients = deliveries
-            .iter()
-            .filter(|delivery| delivery.outcome == outcome)
-            .count() as u64;
-        if recipients > 0 {
-            metrics::counter!("broadcast_recipients_total", "outcome" => outcome.name())
-                .increment(recipients);
-        }
-    }
 }

@@ -28,6 +28,7 @@ pub(super) async fn take_in_order_event(
 ) -> Result<(StatusCode, Json<Receipt>), Problem> {
     let event = body.check().map_err(Error::from)?;
     let receipt = ops::take_in(&state, operator, event).await?;
+    metrics::counter!("referral_order_events_total", "outcome" => receipt.outcome.name()).increment(1);
     let status = if receipt.outcome == Outcome::Posted {
         StatusCode::CREATED
     } else {

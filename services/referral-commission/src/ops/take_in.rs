@@ -41,6 +41,19 @@ pub(crate) enum Outcome {
     Parked,
 }
 
+impl Outcome {
+    pub(crate) const ALL: [Self; 3] = [Self::Posted, Self::Replayed, Self::Parked];
+
+    /// As in JSON.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Posted => "posted",
+            Self::Replayed => "replayed",
+            Self::Parked => "parked",
+        }
+    }
+}
+
 /// The answer to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Receipt {

@@ -210,6 +210,16 @@ pub(crate) async fn accounts(
     Ok(told.collect())
 }
 
+/// Ledgers (one per tenant and currency) that do not sum to zero; for a transaction of `everyone`.
+pub(crate) async fn unbalanced(db: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "ledgers!" from (
+             select from balance group by tenant_id, currency having sum(minor) <> 0) as unbalanced"#,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// The sums of each class of accounts: CLR, MER, COM, HELD, AVAIL.
 pub(crate) async fn classes(db: impl PgExecutor<'_>) -> Result<Vec<ClassBalance>, sqlx::Error> {
     let rows = sqlx::query!(

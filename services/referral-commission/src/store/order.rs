@@ -102,6 +102,23 @@ pub(crate) async fn tenants_due(db: impl PgExecutor<'_>, limit: i64) -> Result<V
     .await
 }
 
+/// Orders of all tenants that are due for longer than this, `limit` at most; for a transaction of `everyone`.
+pub(crate) async fn overdue(
+    db: impl PgExecutor<'_>,
+    after_secs: f64,
+    limit: i64,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "orders!" from (
+             select from shop_order
+             where settled_until < matures_at and matures_at <= now() - make_interval(secs => $1) limit $2) as overdue"#,
+        after_secs,
+        limit,
+    )
+    .fetch_one(db)
+    .await
+}
+
 pub(crate) async fn keep_terms(
     db: impl PgExecutor<'_>,
     order: &OrderNo,

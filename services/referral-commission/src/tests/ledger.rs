@@ -238,3 +238,22 @@ async fn another_tenant_sees_nothing() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_ledger_that_went_out_of_balance_is_found_and_so_is_an_order_that_is_late() {
+    let house = House::open().await;
+    house.take_in(paid("O-1")).await;
+    let found = ops::check_ledger(&house.state).await.unwrap();
+    assert_eq!((found.unbalanced, found.overdue), (0, 0));
+    for sabotage in [
+        "update balance set minor = minor + 1 where account = 'CLR'",
+        "update shop_order set matures_at = now() - interval '2 minutes', settled_until = now() - interval '1 hour'",
+    ] {
+        sqlx::query(sabotage)
+            .execute(&house.database.superuser)
+            .await
+            .unwrap();
+    }
+    let found = ops::check_ledger(&house.state).await.unwrap();
+    assert_eq!((found.unbalanced, found.overdue), (1, 1));
+}
