@@ -112,6 +112,8 @@ OVERVIEW = [
           "Cores in use."),
     Panel("Slowest routes", "s", [(f"topk(10, {quantile(0.99, HTTP, 'job, method, route')})", "{{job}} {{method}} {{route}}")],
           "The ten slowest at the 99th percentile."),
+    Panel("Time left of certificates", "s", [(f"min by (job) (tls_certificate_expires_at_seconds{{{ALL}}} - time())", "{{job}}")],
+          "Renewed 240 h before the end; infinite without TLS.", 604800, True),
     Panel("Open files", "short", [(most("process_open_fds", "job"), "{{job}}")], "The most of any process: connections, mostly."),
 ]
 
