@@ -50,6 +50,11 @@ pub(super) const EVERYONE: &[(&str, &str, &str)] = &[
         "SELECT",
         "one loop asks whose commissions mature next",
     ),
+    (
+        "referral.balance",
+        "SELECT",
+        "the ledger check sums each tenant's accounts",
+    ),
     ("broadcast.broadcast", "SELECT", "the loops look for work"),
     ("broadcast.task", "SELECT", "the loops look for work"),
     ("broadcast.chunk", "SELECT", "the loops look for work"),
