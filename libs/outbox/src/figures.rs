@@ -45,12 +45,14 @@ pub(crate) async fn of_outbox(db: &Database, stopping: &CancellationToken) {
     metrics::counter!("outbox_events_published_total").increment(0);
     metrics::counter!("outbox_events_lost_total").increment(0);
     loop {
-        match unpublished(db).await {
-            Ok((events, oldest_secs)) => {
+        // A Postgres that hangs must not hold the end of the process.
+        match stopping.run_until_cancelled(unpublished(db)).await {
+            Some(Ok((events, oldest_secs))) => {
                 metrics::gauge!("outbox_events_pending").set(events as f64);
                 metrics::gauge!("outbox_oldest_pending_seconds").set(oldest_secs);
             }
-            Err(error) => tracing::debug!(%error, "outbox not counted"),
+            Some(Err(error)) => tracing::debug!(%error, "outbox not counted"),
+            None => return,
         }
         if is_over(stopping).await {
             return;
@@ -81,21 +83,30 @@ where
     metrics::counter!("outbox_events_received_total", "durable" => durable).increment(0);
     metrics::counter!("outbox_dead_letters_total", "durable" => durable).increment(0);
     loop {
-        match waiting::<E>(&listener.bus, durable).await {
-            Ok(events) => {
-                metrics::gauge!("outbox_consumer_pending_events", "durable" => durable).set(events as f64);
-            }
-            Err(error) => tracing::debug!(error, durable, "waiting events not counted"),
-        }
-        match given_up(&listener.db, durable).await {
-            Ok(letters) => {
-                metrics::gauge!("outbox_dead_letters_waiting", "durable" => durable).set(letters as f64);
-            }
-            Err(error) => tracing::debug!(%error, durable, "dead letters not counted"),
-        }
-        if is_over(&stopping).await {
+        let looked = stopping.run_until_cancelled(look(&listener)).await;
+        if looked.is_none() || is_over(&stopping).await {
             return;
         }
+    }
+}
+
+async fn look<E, H>(listener: &Listener<E, H>)
+where
+    E: Event + 'static,
+    H: Handler<E>,
+{
+    let durable = listener.durable;
+    match waiting::<E>(&listener.bus, durable).await {
+        Ok(events) => {
+            metrics::gauge!("outbox_consumer_pending_events", "durable" => durable).set(events as f64);
+        }
+        Err(error) => tracing::debug!(error, durable, "waiting events not counted"),
+    }
+    match given_up(&listener.db, durable).await {
+        Ok(letters) => {
+            metrics::gauge!("outbox_dead_letters_waiting", "durable" => durable).set(letters as f64);
+        }
+        Err(error) => tracing::debug!(%error, durable, "dead letters not counted"),
     }
 }
 
