@@ -30,9 +30,27 @@ impl Clock {
             reason = "this is the clock the others are told to use"
         )]
         let now = Timestamp::now();
-        let now = now.saturating_add(self.offset).unwrap_or(now);
+        let now = now.saturating_add(self.offset + ahead()).unwrap_or(now);
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
+}
+
+/// The file in which a test says how many seconds the clock of a running process is ahead.
+#[cfg(feature = "failpoints")]
+const AHEAD_FILE: &str = "SHEQUN_TEST_CLOCK";
+
+/// What a test sets a running process's clock ahead by, as it goes; never in a release.
+#[cfg(feature = "failpoints")]
+fn ahead() -> SignedDuration {
+    static FILE: std::sync::OnceLock<Option<std::ffi::OsString>> = std::sync::OnceLock::new();
+    let file = FILE.get_or_init(|| std::env::var_os(AHEAD_FILE));
+    let secs = file.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+    SignedDuration::from_secs(secs.and_then(|secs| secs.trim().parse().ok()).unwrap_or_default())
+}
+
+#[cfg(not(feature = "failpoints"))]
+const fn ahead() -> SignedDuration {
+    SignedDuration::ZERO
 }
 
 #[cfg(test)]
