@@ -41,7 +41,7 @@ pub(super) enum FetchError {
     TooLong,
     #[error("the answer is not a set of keys")]
     Json(#[from] serde_json::Error),
-    #[error("the keys of logins are not known yet, or too old")]
+    #[error("the keys of logins are not known yet, or too old to tell")]
     Absent,
 }
 
@@ -61,6 +61,8 @@ struct Kept {
     keys: HashMap<String, TrustedKey>,
     fetched_at: Option<Timestamp>,
     ask_from: Option<Timestamp>,
+    /// Whether the last attempt to fetch them failed.
+    is_behind: bool,
 }
 
 impl Kept {
@@ -74,7 +76,8 @@ impl Kept {
         match self.keys.get(kid) {
             Some(key) if is_fresh => Look::Known(Box::new(key.clone())),
             _ if self.ask_from.is_none_or(|from| now >= from) => Look::Ask,
-            _ if is_fresh => Look::Unknown,
+            // Identity may have a new key that we could not fetch: its tokens are not wrong, only not for us to judge.
+            _ if is_fresh && !self.is_behind => Look::Unknown,
             _ => Look::Absent,
         }
     }
@@ -85,10 +88,12 @@ impl Kept {
         self.keys = jwks.keys.iter().filter_map(trusted).collect();
         self.fetched_at = Some(now);
         self.ask_from = Some(now + SignedDuration::from_secs(ASK_AGAIN_SECS));
+        self.is_behind = false;
     }
 
     fn fail(&mut self, now: Timestamp) {
         self.ask_from = Some(now + SignedDuration::from_secs(ASK_AGAIN_AFTER_FAILURE_SECS));
+        self.is_behind = true;
     }
 }
 
@@ -151,9 +156,9 @@ impl Published {
             return answer;
         }
         let fetched = self.fetch(now).await;
-        let nothing_kept = !self.is_fresh(now);
         match (fetched, settled(self.look(kid, now))) {
-            (Err(error), _) if nothing_kept => Err(error),
+            // Why, instead of only that.
+            (Err(error), Some(Err(_))) => Err(error),
             (_, answer) => answer.unwrap_or(Ok(None)),
         }
     }
@@ -297,6 +302,18 @@ mod tests {
         assert_eq!(name(&kept.look("a", at(3600))), "known");
         kept.fail(at(3601));
         assert_eq!(name(&kept.look("a", at(3601))), "absent");
+    }
+
+    #[test]
+    fn a_new_key_is_not_judged_while_identity_can_not_be_asked() {
+        let mut kept = Kept::default();
+        kept.keep(&jwks("a"), at(0));
+        kept.fail(at(600));
+        assert_eq!(name(&kept.look("a", at(600))), "known");
+        assert_eq!(name(&kept.look("b", at(600))), "absent");
+        assert_eq!(name(&kept.look("b", at(601))), "ask");
+        kept.keep(&jwks("b"), at(601));
+        assert_eq!(name(&kept.look("a", at(601))), "unknown");
     }
 
     #[test]
