@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use super::bounded;
+use super::{bounded, unquoted};
 use crate::problem::{Class, Problem};
 
 /// One JSON value and nothing else.
@@ -55,7 +55,7 @@ fn refusal(path: &str, error: &serde_json::Error) -> Problem {
         Some("duplicate") => ("duplicate_field", child, Some("send it once")),
         _ => ("invalid_value", parent, None),
     };
-    let mut problem = Problem::new(Class::Invalid, code, bounded(text));
+    let mut problem = Problem::new(Class::Invalid, code, bounded(&unquoted(text)));
     problem.field = (!field.is_empty()).then(|| bounded(field));
     problem.remedy = remedy.map(str::to_owned);
     problem
@@ -137,7 +137,7 @@ mod tests {
                 r#"{"name":"a","members":[{"weight":256}]}"#,
                 "invalid_value",
                 Some("members[0].weight"),
-                "invalid value: integer `256`, expected u8",
+                "invalid value: integer, expected u8",
             ),
             (
                 r#"{"name":"a","name":"b"}"#,

@@ -21,6 +21,20 @@ fn bounded(text: &str) -> String {
     }
 }
 
+/// What serde says of a value, without the value: a refusal is read by others than who sent it.
+fn unquoted(text: &str) -> String {
+    let quotes = ["invalid type: ", "invalid value: ", "unknown variant "];
+    let (Some(opening), Some((said, expected))) = (
+        quotes.iter().find(|opening| text.starts_with(**opening)),
+        // The last one: the value may say so, too.
+        text.rsplit_once(", expected "),
+    ) else {
+        return text.to_owned();
+    };
+    let kind = said[opening.len()..].split(['`', '"']).next().unwrap_or_default();
+    format!("{}, expected {expected}", format!("{opening}{kind}").trim_end())
+}
+
 #[cfg(test)]
 mod tests {
     use contracts::ContactId;
@@ -70,6 +84,38 @@ mod tests {
         Ok(Json(Listing::from_rows(Vec::<Note>::new(), page.limit, |note| {
             note.contact_id
         })))
+    }
+
+    #[test]
+    fn a_value_is_not_quoted() {
+        for (said, told) in [
+            (
+                "invalid type: string \"a, expected b\", expected u8",
+                "invalid type: string, expected u8",
+            ),
+            (
+                "invalid value: integer `256`, expected u8",
+                "invalid value: integer, expected u8",
+            ),
+            (
+                "invalid type: map, expected a string",
+                "invalid type: map, expected a string",
+            ),
+            (
+                "unknown variant `x`, expected `y` or `z`",
+                "unknown variant, expected `y` or `z`",
+            ),
+            (
+                "unknown field `x`, expected `y`",
+                "unknown field `x`, expected `y`",
+            ),
+            (
+                "text is empty; give 1 to 8 characters",
+                "text is empty; give 1 to 8 characters",
+            ),
+        ] {
+            assert_eq!(unquoted(said), told);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use axum::extract::rejection::PathRejection;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::bounded;
+use super::{bounded, unquoted};
 use crate::problem::{Class, Problem};
 
 /// The variable parts of the path.
@@ -31,10 +31,14 @@ fn path_problem(kind: ErrorKind) -> Problem {
         ErrorKind::WrongNumberOfParameters { .. } | ErrorKind::UnsupportedType { .. } => {
             Problem::internal(kind.to_string())
         }
-        ErrorKind::ParseErrorAtKey { ref key, .. }
-        | ErrorKind::DeserializeError { ref key, .. }
-        | ErrorKind::InvalidUtf8InPathParam { ref key } => malformed(kind.to_string()).field(key.clone()),
-        _ => malformed(kind.to_string()),
+        ErrorKind::DeserializeError { key, value, message } => {
+            malformed(unquoted(&message).replace(&value, "…")).field(key)
+        }
+        ErrorKind::ParseErrorAtKey { key, .. } | ErrorKind::InvalidUtf8InPathParam { key } => {
+            malformed(format!("`{key}` in the path is malformed")).field(key)
+        }
+        ErrorKind::Message(message) => malformed(unquoted(&message)),
+        _ => malformed("a part of the path is malformed".to_owned()),
     }
 }
 
@@ -60,7 +64,7 @@ fn query_problem(text: &str) -> Problem {
     let (field, detail) = text.split_once(": ").unwrap_or(("", text));
     let quoted = detail.split('`').nth(1).unwrap_or_default();
     let problem = |code, field: &str| {
-        let problem = Problem::new(Class::Invalid, code, bounded(detail));
+        let problem = Problem::new(Class::Invalid, code, bounded(&unquoted(detail)));
         if field.is_empty() {
             problem
         } else {

@@ -12,8 +12,6 @@ use crate::tag::{self, TagName};
 
 const COLUMNS: [&str; 5] = ["external_id", "name", "phone", "birth_month", "tags"];
 const REQUIRED: [&str; 2] = ["external_id", "name"];
-/// Quoted of a column's name in an error.
-const COLUMN_CHARS_MAX: usize = 40;
 
 /// Why a file's first line is not a header.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +20,9 @@ pub(crate) enum HeaderError {
     Empty,
     #[error("column `{0}` is missing from the first line")]
     Missing(&'static str),
-    #[error("column `{0}` is not one of external_id, name, phone, birth_month, tags")]
-    Unknown(String),
+    /// By its place, from 1: without a header its name is somebody's.
+    #[error("column {0} of the first line is not one of external_id, name, phone, birth_month, tags")]
+    Unknown(usize),
     #[error("column `{0}` stands twice in the first line")]
     Twice(&'static str),
 }
@@ -59,7 +58,7 @@ impl Header {
             let column = COLUMNS
                 .iter()
                 .position(|column| *column == name)
-                .ok_or_else(|| HeaderError::Unknown(name.chars().take(COLUMN_CHARS_MAX).collect()))?;
+                .ok_or_else(|| HeaderError::Unknown(place + 1))?;
             if places[column].replace(place).is_some() {
                 return Err(HeaderError::Twice(COLUMNS[column]));
             }
@@ -270,10 +269,7 @@ mod tests {
             (&[b"".as_slice()] as &[&[u8]], HeaderError::Empty),
             (&[b"external_id"], HeaderError::Missing("name")),
             (&[b"name", b"phone"], HeaderError::Missing("external_id")),
-            (
-                &[b"external_id", b"name", b"e-mail"],
-                HeaderError::Unknown("e-mail".to_owned()),
-            ),
+            (&[b"external_id", b"name", b"e-mail"], HeaderError::Unknown(3)),
             (&[b"external_id", b"name", b"name"], HeaderError::Twice("name")),
         ] {
             assert_eq!(Header::parse(&record(fields)), Err(expected));
