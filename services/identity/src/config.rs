@@ -48,10 +48,20 @@ pub struct Limits {
           value_parser = clap::value_parser!(u16).range(1..))]
     pub login_failures_per_account_max: u16,
 
+    /// Failed logins one client may have in 15 minutes, at whatever accounts; needs SHEQUN_PROXIES
+    #[arg(long, env = "SHEQUN_LOGIN_FAILURES_PER_ADDRESS_MAX", default_value_t = 100, value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub login_failures_per_address_max: u16,
+
     /// Failed logins all accounts together may have in a minute
     #[arg(long, env = "SHEQUN_LOGIN_FAILURES_MAX", default_value_t = 600, value_name = "COUNT",
           value_parser = clap::value_parser!(u16).range(1..))]
     pub login_failures_max: u16,
+
+    /// Own proxies between clients and this process, each of which appends to `X-Forwarded-For`: clients are told
+    /// apart by their addresses then. Unset, all count as one
+    #[arg(long, env = "SHEQUN_PROXIES", value_name = "COUNT")]
+    pub proxies: Option<u8>,
 }
 
 #[derive(Debug, clap::Subcommand)]

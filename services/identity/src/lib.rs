@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use chassis::auth::KeySource;
+use chassis::http::Origin;
 use chassis::{Clock, Process, Settings};
 use contracts::identity::v1::identity_service_server::IdentityServiceServer;
 use jiff::SignedDuration;
@@ -36,7 +37,7 @@ use keys::Keys;
 use ops::rotate_keys::{Rotation, rotate_keys};
 use password::Hasher;
 use seal::Seal;
-use throttle::Gate;
+use throttle::{Gate, Try};
 
 const SERVICE: &str = "identity";
 
@@ -54,12 +55,14 @@ pub struct State {
     /// For those who register, whom nobody knows: a crowd of them must not keep members from logging in.
     newcomers: Hasher,
     gate: Gate,
+    proxies: Option<u8>,
 }
 
 impl State {
     fn new(db: Database, clock: Clock, seal: Arc<Seal>, keys: Keys, limits: Limits) -> Self {
         let failures = throttle::Limits {
             per_account_max: limits.login_failures_per_account_max.into(),
+            per_address_max: limits.login_failures_per_address_max.into(),
             all_max: limits.login_failures_max.into(),
         };
         Self {
@@ -70,6 +73,15 @@ impl State {
             hasher: Hasher::new(limits.password_hashes_max),
             newcomers: Hasher::new(1),
             gate: Gate::new(failures),
+            proxies: limits.proxies,
+        }
+    }
+
+    /// An attempt to log in, as its failures are counted.
+    fn login(&self, account: String, origin: &Origin) -> Try {
+        Try {
+            account,
+            address: self.proxies.and_then(|proxies| origin.behind(proxies)),
         }
     }
 }

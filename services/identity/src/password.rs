@@ -139,6 +139,7 @@ impl Hasher {
     /// When too many wait already.
     pub(crate) async fn matches(&self, attempt: Attempt, hash: Option<PasswordHash>) -> Result<bool, Error> {
         let turn = self.turn().await?;
+        metrics::counter!("identity_password_checks_total").increment(1);
         let verified = tokio::task::spawn_blocking(move || {
             let known = hash.is_some();
             let fits = verify(&attempt, hash.as_ref().map_or(NOBODYS, |hash| &hash.0));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chassis::Clock;
 use chassis::auth::{Admin, Caller, Reviewer, Role};
+use chassis::http::Origin;
 use contracts::identity::v1::identity_service_server::IdentityService;
 use contracts::identity::v1::{self as wire, GetTenantRequest};
 use contracts::{MemberId, RequestKey, TenantId};
@@ -44,6 +45,8 @@ async fn bench() -> Bench {
     let limits = Limits {
         password_hashes_max: 2,
         login_failures_per_account_max: 3,
+        login_failures_per_address_max: 100,
+        proxies: None,
         login_failures_max: 100,
     };
     let db = Database::new(database.pool.clone());
@@ -101,7 +104,7 @@ impl Bench {
 
     async fn log_in(&self, slug: &str, email: &str, password: &str) -> Result<Tokens, Error> {
         let command = json!({"tenant": slug, "email": email, "password": password});
-        log_in::log_in(&self.state, body(command)).await
+        log_in::log_in(&self.state, &Origin::default(), body(command)).await
     }
 
     async fn refresh(&self, token: &str) -> Result<Tokens, Error> {

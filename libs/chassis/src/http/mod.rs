@@ -2,12 +2,14 @@
 
 mod api;
 mod body;
+pub(crate) mod client;
 mod extract;
 mod json;
 mod page;
 mod url;
 
 pub use self::api::{Api, BODY_BYTES_MAX, UPLOAD_BYTES_MAX};
+pub use self::client::Origin;
 pub use self::extract::{IdempotencyKey, Json, Keyed};
 pub use self::page::{Listing, Page, PageQuery};
 pub use self::url::{Path, Query};

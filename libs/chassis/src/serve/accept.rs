@@ -15,6 +15,8 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
+use crate::http::client::Remote;
+
 const CONNECTIONS_MAX: usize = 4_096;
 /// A client that sends its next headers later than this only holds a connection.
 const HEADER_SECS_MAX: u64 = 30;
@@ -64,8 +66,14 @@ async fn serve_connection(stream: TcpStream, router: Router, stopping: Cancellat
     }
     // Without it small answers wait for the client's acknowledgement; failing to set it is no reason to stop.
     let _ = stream.set_nodelay(true);
+    let remote = stream.peer_addr().ok().map(|address| Remote(address.ip()));
     let service = router
-        .map_request(|request: http::Request<hyper::body::Incoming>| request.map(Body::new))
+        .map_request(move |mut request: http::Request<hyper::body::Incoming>| {
+            if let Some(remote) = remote {
+                request.extensions_mut().insert(remote);
+            }
+            request.map(Body::new)
+        })
         .map_err(|never: Infallible| match never {});
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder

@@ -6,7 +6,7 @@ use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
 use chassis::Problem;
 use chassis::auth::Jwks;
-use chassis::http::Json;
+use chassis::http::{Json, Origin};
 
 use crate::State;
 use crate::error::Error;
@@ -32,9 +32,10 @@ fn fresh<T>(answer: T) -> Fresh<T> {
     responses((status = 200, description = "logged in", body = Tokens)))]
 pub(crate) async fn log_in(
     Given(state): Given<State>,
+    origin: Origin,
     Json(body): Json<LogIn>,
 ) -> Result<Fresh<Tokens>, Problem> {
-    Ok(fresh(ops::log_in::log_in(&state, body).await?))
+    Ok(fresh(ops::log_in::log_in(&state, &origin, body).await?))
 }
 
 /// Takes a refresh token and gives new tokens. It is good once: shown again, it ends the session.
@@ -63,9 +64,12 @@ pub(crate) async fn log_out(
     responses((status = 200, description = "logged in", body = Tokens)))]
 pub(crate) async fn log_in_reviewer(
     Given(state): Given<State>,
+    origin: Origin,
     Json(body): Json<LogInReviewer>,
 ) -> Result<Fresh<Tokens>, Problem> {
-    Ok(fresh(ops::log_in_reviewer::log_in_reviewer(&state, body).await?))
+    Ok(fresh(
+        ops::log_in_reviewer::log_in_reviewer(&state, &origin, body).await?,
+    ))
 }
 
 /// The public keys of access tokens, as a JSON Web Key Set.

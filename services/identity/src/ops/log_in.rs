@@ -4,6 +4,7 @@
 //! tenant or address takes the same steps as a wrong password, and gets the same answer.
 
 use chassis::auth::Claims;
+use chassis::http::Origin;
 use contracts::TenantId;
 use outbox::Actor;
 use serde::Deserialize;
@@ -31,7 +32,7 @@ pub(crate) struct LogIn {
 }
 
 #[tracing::instrument(name = "identity.log_in", skip_all)]
-pub(crate) async fn log_in(state: &State, command: LogIn) -> Result<Tokens, Error> {
+pub(crate) async fn log_in(state: &State, origin: &Origin, command: LogIn) -> Result<Tokens, Error> {
     let LogIn {
         tenant,
         email,
@@ -40,7 +41,7 @@ pub(crate) async fn log_in(state: &State, command: LogIn) -> Result<Tokens, Erro
     let account = format!("{}/{}", tenant.as_str(), email.as_str());
     let (tenant, member) = state
         .gate
-        .pass(&account, state.clock.now(), async {
+        .pass(state.login(account, origin), state.clock.now(), async {
             let (tenant, known) = find(state, &tenant, &email).await?;
             let hash = known.as_ref().map(|known| known.password_hash.clone());
             let fits = state.hasher.matches(password, hash).await?;

@@ -1,6 +1,7 @@
 //! A platform reviewer logs in.
 
 use chassis::auth::Claims;
+use chassis::http::Origin;
 use outbox::Actor;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -23,13 +24,17 @@ pub(crate) struct LogInReviewer {
 }
 
 #[tracing::instrument(name = "identity.log_in_reviewer", skip_all)]
-pub(crate) async fn log_in_reviewer(state: &State, command: LogInReviewer) -> Result<Tokens, Error> {
+pub(crate) async fn log_in_reviewer(
+    state: &State,
+    origin: &Origin,
+    command: LogInReviewer,
+) -> Result<Tokens, Error> {
     let LogInReviewer { email, password } = command;
     // No slug is empty, so no tenant's account is called like this.
     let account = format!("/{}", email.as_str());
     let reviewer = state
         .gate
-        .pass(&account, state.clock.now(), async {
+        .pass(state.login(account, origin), state.clock.now(), async {
             let mut everyone = state.db.begin_everyone().await?;
             let known = store::reviewer::credentials(&mut *everyone, &email).await?;
             drop(everyone);
