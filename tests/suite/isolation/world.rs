@@ -183,6 +183,22 @@ impl World {
         Ok(brand.owner.token)
     }
 
+    /// What of its people nobody but they and their tenant may read: by what it is.
+    pub(crate) fn private(&self) -> Vec<(&'static str, String)> {
+        let scene = &self.scene;
+        let staff = [&self.auditor, &self.admin, &scene.operator, &scene.brand.owner];
+        let mut private = vec![("a reviewer's token", self.reviewer.token.clone())];
+        for login in staff.into_iter().chain(&scene.agents) {
+            private.push(("a member's e-mail address", login.email.clone()));
+            private.push(("a member's token", login.token.clone()));
+        }
+        for contact in &self.contacts {
+            private.push(("a contact's id at the brand", contact.external_id.clone()));
+            private.push(("a contact's token", contact.token.clone()));
+        }
+        private
+    }
+
     /// Remembers every id in an answer as this tenant's own.
     pub(crate) fn learn(&self, told: &serde_json::Value) {
         self.known

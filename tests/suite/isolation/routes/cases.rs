@@ -313,7 +313,7 @@ fn contact_may_come(service: &str) -> bool {
     chassis::auth::token::CONTACT_AUDIENCE.contains(&service)
 }
 
-pub(super) async fn slots(route: &Route, world: &World) -> anyhow::Result<Vec<Slot>> {
+pub(in crate::isolation) async fn slots(route: &Route, world: &World) -> anyhow::Result<Vec<Slot>> {
     let mut slots = Vec::with_capacity(route.slots.len());
     for (slot, thing) in route.slots {
         let value = thing

@@ -6,41 +6,41 @@ use serde_json::Value;
 use crate::isolation::thing::Thing;
 
 /// One operation of the public API.
-pub(super) struct Operation {
-    pub(super) id: String,
-    pub(super) method: reqwest::Method,
+pub(in crate::isolation) struct Operation {
+    pub(in crate::isolation) id: String,
+    pub(in crate::isolation) method: reqwest::Method,
     path: String,
-    pub(super) is_private: bool,
+    pub(in crate::isolation) is_private: bool,
     /// Whether it wants an idempotency key.
-    pub(super) is_keyed: bool,
+    pub(in crate::isolation) is_keyed: bool,
     /// Path and query parameters that may name a thing: `{series_id}`, `?series_id`.
-    pub(super) ids: Vec<String>,
+    pub(in crate::isolation) ids: Vec<String>,
     /// Whether it is a list in pages, which a cursor goes through.
     pub(super) has_pages: bool,
-    pub(super) body: Option<Body>,
+    pub(in crate::isolation) body: Option<Body>,
 }
 
 /// What is sent, as the document's example has it.
-pub(super) struct Body {
-    pub(super) media_type: String,
-    pub(super) example: Option<Value>,
+pub(in crate::isolation) struct Body {
+    pub(in crate::isolation) media_type: String,
+    pub(in crate::isolation) example: Option<Value>,
     /// Pointers to ids that the schema has and the example does not show.
     pub(super) hidden_ids: Vec<String>,
 }
 
 /// A request whose slots are filled.
 #[derive(Clone, Debug)]
-pub(super) struct Filled {
-    pub(super) path: String,
-    pub(super) body: Option<Value>,
+pub(in crate::isolation) struct Filled {
+    pub(in crate::isolation) path: String,
+    pub(in crate::isolation) body: Option<Value>,
 }
 
 /// A slot of a request and what stands in it.
-pub(super) type Slot = (&'static str, Thing, Value);
+pub(in crate::isolation) type Slot = (&'static str, Thing, Value);
 
 impl Operation {
     /// Every operation, in the order of the document.
-    pub(super) fn all(document: &Value) -> anyhow::Result<Vec<Self>> {
+    pub(in crate::isolation) fn all(document: &Value) -> anyhow::Result<Vec<Self>> {
         let paths = document["paths"]
             .as_object()
             .context("an OpenAPI document has paths")?;
@@ -87,7 +87,7 @@ impl Operation {
     }
 
     /// The request with these things in its slots.
-    pub(super) fn fill(&self, slots: &[Slot]) -> anyhow::Result<Filled> {
+    pub(in crate::isolation) fn fill(&self, slots: &[Slot]) -> anyhow::Result<Filled> {
         let mut filled = Filled {
             path: self.path.clone(),
             body: self.body.as_ref().and_then(|body| body.example.clone()),
@@ -116,7 +116,7 @@ impl Operation {
 
 impl Filled {
     /// The same with one more parameter in its query.
-    pub(super) fn with(mut self, name: &str, value: &str) -> Self {
+    pub(in crate::isolation) fn with(mut self, name: &str, value: &str) -> Self {
         let joint = if self.path.contains('?') { '&' } else { '?' };
         self.path = format!("{}{joint}{name}={value}", self.path);
         self
@@ -203,7 +203,7 @@ pub(super) fn ids(body: &Value) -> Vec<String> {
 }
 
 /// Pointers to every object of a body, the body itself first.
-pub(super) fn objects(body: &Value) -> Vec<String> {
+pub(in crate::isolation) fn objects(body: &Value) -> Vec<String> {
     walk(body, &Value::is_object)
 }
 

@@ -1,10 +1,10 @@
 //! S1, HTTP: every operation of every service's document × every wrong caller, id and form; and the right one.
 
 mod audit;
-mod cases;
-mod document;
+pub(super) mod cases;
+pub(super) mod document;
 mod probe;
-mod table;
+pub(super) mod table;
 mod wall_less;
 
 use anyhow::Context as _;

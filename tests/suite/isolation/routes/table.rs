@@ -6,11 +6,11 @@ use crate::isolation::thing::Thing::{self, *};
 use crate::isolation::world::By::{self, Admin, Agent, Anybody, Auditor, Operator, RejectedOwner, Reviewer};
 
 /// One way to ask an operation with success.
-pub(super) struct Route {
-    pub(super) operation: &'static str,
+pub(in crate::isolation) struct Route {
+    pub(in crate::isolation) operation: &'static str,
     /// The least who may.
-    pub(super) by: By,
-    pub(super) slots: &'static [(&'static str, Thing)],
+    pub(in crate::isolation) by: By,
+    pub(in crate::isolation) slots: &'static [(&'static str, Thing)],
 }
 
 const fn route(operation: &'static str, by: By, slots: &'static [(&'static str, Thing)]) -> Route {
@@ -18,7 +18,7 @@ const fn route(operation: &'static str, by: By, slots: &'static [(&'static str, 
 }
 
 /// By service.
-pub(super) const ROUTES: &[(&str, &[Route])] = &[
+pub(in crate::isolation) const ROUTES: &[(&str, &[Route])] = &[
     ("identity", IDENTITY),
     ("customers", CUSTOMERS),
     ("groups", GROUPS),
