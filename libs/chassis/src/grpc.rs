@@ -143,12 +143,22 @@ pub(crate) fn routes(
     }
     let mut router = routes.into_axum_router();
     if let Some(keys) = published {
-        router = router.route(JWKS_PATH, get(async move || Json(keys.borrow().clone())));
+        router = router.route(JWKS_PATH, get(publish).with_state(keys));
     }
     let router = router
         .layer(from_fn_with_state(verifier, authenticate))
         .layer(from_fn_with_state(Protocol::Grpc, observe));
     Ok((Routes::from(router), reporter))
+}
+
+/// The public keys of logins, as identity's API answers them.
+async fn publish(State(keys): State<watch::Receiver<Jwks>>) -> Result<Json<Jwks>, Problem> {
+    let keys = keys.borrow().clone();
+    // An empty set would be kept as an answer, and all logins be refused for as long.
+    if keys.keys.is_empty() {
+        return Err(Problem::unavailable("no key has been made yet"));
+    }
+    Ok(Json(keys))
 }
 
 /// Serves until `stopping`, then lets every call in flight finish. Its caller sets the deadline.
@@ -244,6 +254,18 @@ mod tests {
             request.extensions_mut().insert(caller);
         }
         peer(&request, &["groups"]).map_err(|status| status.code())
+    }
+
+    #[tokio::test]
+    async fn no_keys_are_published_before_there_are_any() {
+        let (sender, keys) = watch::channel(Jwks::default());
+        let problem = publish(State(keys.clone())).await.unwrap_err();
+        assert_eq!(problem.class, Class::Unavailable);
+        let jwks = Jwks {
+            keys: vec![crate::auth::SigningKey::from_seed("login-1", &[7; 32]).jwk()],
+        };
+        sender.send_replace(jwks.clone());
+        assert_eq!(publish(State(keys)).await.unwrap().0, jwks);
     }
 
     #[test]

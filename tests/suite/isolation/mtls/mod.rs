@@ -20,6 +20,7 @@ use self::authority::{Authority, Files, Pair};
 use self::door::{Door, Host, Met};
 use self::replica::{Replica, command, words_of};
 use self::stage::{Caller, Stage, code, dial, keys_from, shake};
+use crate::scene::Scene;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn s6_only_the_holder_of_the_right_certificate_is_served() -> anyhow::Result<()> {
@@ -272,7 +273,16 @@ async fn s6_keys_of_logins_come_from_identity_alone() -> anyhow::Result<()> {
         ensure!(told["checks"]["identity"] != "ok", "{told}");
     }
     door.lead_to(Host::Service(identity.grpc()));
-    groups.answers(200).await.map(drop)
+    groups.answers(200).await?;
+    let scene = Scene::set(&stack, 1).await?;
+    let series = format!("http://127.0.0.1:{}/v1/series", groups.http_port());
+    let answer = testkit::http()
+        .get(series)
+        .bearer_auth(&scene.operator.token)
+        .send()
+        .await?;
+    ensure!(answer.status() == 200, "{answer:?}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
