@@ -50,7 +50,7 @@ impl Door {
     async fn post_from(&self, client: Option<&str>, path: &str, body: &Value) -> anyhow::Result<Answer> {
         let url = format!("{}{path}", self.identity.url("http"));
         let mut request = http().post(url).json(body);
-        for client in client {
+        if let Some(client) = client {
             // What the client itself says stands before, and must not count.
             let forwarded = format!("10.0.0.1, {client}");
             request = request.header("x-forwarded-for", forwarded);
