@@ -15,7 +15,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{service::Routes, transport::Channel};
@@ -25,7 +25,7 @@ use crate::{
     Clock, Health, Settings,
     auth::{KeySource, Signer, Verifier, token::LOGIN_ISSUER},
     grpc, metrics,
-    serve::{self, Listeners, Protocol, observe, serve_http},
+    serve::{self, Listeners, Protocol, observe, part, serve_http},
     telemetry,
     tls::{self, Tls},
 };
@@ -44,6 +44,7 @@ pub struct Process {
     settings: Settings,
     tls: Option<Tls>,
     recorder: PrometheusHandle,
+    leaving: CancellationToken,
     loops: Loops,
     last: Loops,
     failed: Arc<AtomicBool>,
@@ -80,20 +81,22 @@ impl Process {
         let recorder = metrics::start(clock.now())?;
         let tls = Tls::load(service, &settings.tls, clock)?;
         let identity_keys = secured(identity_keys, tls.as_ref())?;
+        let leaving = loops.end.child_token();
         let process = Self {
             recorder,
-            health: Health::until(loops.end.clone()),
+            health: Health::until(leaving.clone()),
             verifier: Verifier::new(service, &settings.peer_keys, identity_keys, clock)?,
             signer: Signer::load(service, &settings.signing_key, &settings.peer_keys)?,
             service,
             settings: settings.clone(),
             tls,
+            leaving,
             loops,
             last: Loops::new(),
             failed: Arc::default(),
             clock,
         };
-        stop_on_signals(process.stopping())?;
+        leave_on_signals(process.leaving())?;
         let verifier = process.verifier.clone();
         process
             .health
@@ -134,7 +137,14 @@ impl Process {
         channel(peer, url, self.tls.as_ref())
     }
 
-    /// Fires when the process should end: at SIGTERM, SIGINT, or when a loop fails.
+    /// Fires at SIGTERM or SIGINT, and no later than `stopping`: the process is not ready any more, but still serves
+    /// those who have not noticed.
+    #[must_use]
+    pub fn leaving(&self) -> CancellationToken {
+        self.leaving.clone()
+    }
+
+    /// Fires when the process should end: `SHEQUN_LEAVE_SECS` after `leaving`, or when a loop fails.
     #[must_use]
     pub fn stopping(&self) -> CancellationToken {
         self.loops.end.clone()
@@ -200,7 +210,9 @@ impl Process {
     /// When a loop failed, or draining took too long.
     pub async fn serve_on(self, listeners: Listeners, api: Router, grpc: Routes) -> anyhow::Result<()> {
         let stopping = self.stopping();
-        let api = api.layer(from_fn_with_state(Protocol::Http, observe));
+        let api = api
+            .layer(from_fn_with_state(Protocol::Http, observe))
+            .layer(from_fn_with_state(self.leaving(), part));
         // Only where nobody can put others in their place.
         let published = self.tls.as_ref().and_then(|_| self.verifier.published());
         let (grpc, reporter) = grpc::routes(grpc, self.verifier.clone(), self.settings.dev, published)?;
@@ -215,7 +227,8 @@ impl Process {
             Duration::from_secs(self.settings.grpc_connection_secs_max),
         );
         self.spawn("grpc", grpc::serve_grpc(listeners.grpc, grpc, tls, age, stopping));
-        self.run(listeners.ops).await
+        let leave_secs = self.settings.leave_secs;
+        self.run(listeners.ops, leave_secs).await
     }
 
     /// Runs a worker: loops, health and metrics, no API.
@@ -224,17 +237,21 @@ impl Process {
     /// When the address cannot be bound, a loop failed, or draining took too long.
     pub async fn serve_ops(self) -> anyhow::Result<()> {
         let ops = serve::bind("ops", self.settings.ops_listen).await?;
-        self.run(ops).await
+        // Nobody sends to it, so nobody has to notice.
+        self.run(ops, 0).await
     }
 
     /// Waits for the end and brings it about. The operator's listener outlives the others, so that
     /// draining can be watched.
-    async fn run(self, ops: TcpListener) -> anyhow::Result<()> {
+    async fn run(self, ops: TcpListener, leave_secs: u64) -> anyhow::Result<()> {
         let watched = CancellationToken::new();
         let router = serve::ops_router(self.health.clone(), self.recorder.clone());
         let ops = tokio::spawn(serve_http(ops, router, watched.clone()));
 
-        self.loops.end.cancelled().await;
+        self.leaving.cancelled().await;
+        tracing::info!(leave_secs, "leaving");
+        // A loop that fails meanwhile ends the wait.
+        let _ = timeout(Duration::from_secs(leave_secs), self.loops.end.cancelled()).await;
         tracing::info!(drain_secs = self.settings.drain_secs, "draining");
         let drained = self.loops.end_within(self.settings.drain_secs).await;
         if !drained {
@@ -305,7 +322,7 @@ pub(crate) fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-fn stop_on_signals(stopping: CancellationToken) -> anyhow::Result<()> {
+fn leave_on_signals(leaving: CancellationToken) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     tokio::spawn(async move {
@@ -313,7 +330,7 @@ fn stop_on_signals(stopping: CancellationToken) -> anyhow::Result<()> {
             _ = terminate.recv() => tracing::info!("SIGTERM"),
             _ = interrupt.recv() => tracing::info!("SIGINT"),
         }
-        stopping.cancel();
+        leaving.cancel();
     });
     Ok(())
 }

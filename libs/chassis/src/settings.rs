@@ -127,7 +127,11 @@ pub struct Settings {
     )]
     pub identity_url: Url,
 
-    /// Seconds that requests and loops in flight get to finish after SIGTERM
+    /// Seconds after SIGTERM in which the API is still served, until those who balance over replicas have noticed
+    #[arg(long, env = "SHEQUN_LEAVE_SECS", default_value_t = 0, value_name = "SECONDS")]
+    pub leave_secs: u64,
+
+    /// Seconds that requests and loops in flight get to finish after that
     #[arg(long, env = "SHEQUN_DRAIN_SECS", default_value_t = 20, value_name = "SECONDS")]
     pub drain_secs: u64,
 

@@ -18,7 +18,7 @@ import tools  # noqa: E402
 from state import Failed  # noqa: E402
 
 WHEEL = "kubernetes-validate==1.37.0"
-# The oldest whose kubelet sleeps in a preStop hook, and the newest the wheel knows.
+# The oldest that deploy/README.md promises, and the newest the wheel knows.
 VERSIONS = ("1.30", "1.37")
 
 

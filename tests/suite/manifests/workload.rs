@@ -167,15 +167,15 @@ fn grace(workload: &Workload<'_>) -> Vec<String> {
     workload
         .containers()
         .filter_map(|container| {
-            let sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64();
-            let drain = list(&container["env"])
-                .iter()
-                .find(|variable| variable["name"] == "SHEQUN_DRAIN_SECS")
-                .and_then(|variable| text(&variable["value"]).parse::<u64>().ok());
-            let (Some(sleep), Some(drain)) = (sleep, drain) else {
-                return Some("does not say how long it sleeps before it stops, and drains".to_owned());
+            let secs = |name: &str| {
+                let mut variables = list(&container["env"]).iter();
+                let variable = variables.find(|variable| variable["name"] == name)?;
+                text(&variable["value"]).parse::<u64>().ok()
             };
-            let needed = sleep + drain + AFTER_DRAIN_SECS;
+            let (Some(leave), Some(drain)) = (secs("SHEQUN_LEAVE_SECS"), secs("SHEQUN_DRAIN_SECS")) else {
+                return Some("does not say how long it serves after SIGTERM, and drains".to_owned());
+            };
+            let needed = leave + drain + AFTER_DRAIN_SECS;
             (grace < needed).then(|| format!("is killed after {grace} s, and may need {needed} s to end"))
         })
         .collect()

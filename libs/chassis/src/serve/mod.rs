@@ -3,11 +3,13 @@
 mod accept;
 mod observe;
 mod ops;
+mod part;
 
 pub(crate) use self::{
     accept::{accept, serve_http},
     observe::{Protocol, observe, request_id},
     ops::router as ops_router,
+    part::part,
 };
 
 use std::net::SocketAddr;

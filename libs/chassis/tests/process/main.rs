@@ -298,6 +298,35 @@ async fn draining_finishes_what_is_in_flight() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn leaving_serves_on_and_parts_from_each_client() -> anyhow::Result<()> {
+    let mut settings = settings(false)?;
+    settings.leave_secs = 60;
+    let it = Running::start_of(settings.clone(), |_| ()).await?;
+    let asked = async || it.client.get(it.url("/openapi.json")).send().await;
+    assert!(!asked().await?.headers().contains_key("connection"));
+    it.leaving.cancel();
+    assert_eq!(it.get_ops("/health/ready").await?.0, 503);
+    let answer = asked().await?;
+    assert_eq!(
+        (answer.status(), &answer.headers()["connection"]),
+        (StatusCode::OK, &"close".parse()?)
+    );
+    // Over HTTP/2 the header would be an error.
+    let http2 = reqwest::Client::builder().http2_prior_knowledge().build()?;
+    let answer = http2.get(it.url("/openapi.json")).send().await?;
+    assert!(answer.status().is_success() && !answer.headers().contains_key("connection"));
+    assert!(!it.stopping.is_cancelled());
+    it.end().await?;
+
+    settings.leave_secs = 1;
+    let it = Running::start_of(settings.clone(), |_| ()).await?;
+    it.leaving.cancel();
+    timeout(Duration::from_secs(10), it.served)
+        .await
+        .context("it never stops")??
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_loop_stops_the_process_with_an_error() -> anyhow::Result<()> {
     let it = Running::start_with(false, |process| {
         process.spawn("consumer", async { anyhow::bail!("poisoned") });
