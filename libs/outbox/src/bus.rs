@@ -10,6 +10,8 @@ use uuid::Uuid;
 
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that is cut off, not closed, is noticed when the third ping finds two unanswered.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
 /// More than the relay has in flight, so that its publishes never wait for each other's permits.
 const ACKS_IN_FLIGHT_MAX: usize = 2_000;
@@ -41,6 +43,7 @@ impl Bus {
             .custom_inbox_prefix(format!("_INBOX.{user}"))
             .retry_on_initial_connect()
             .request_timeout(Some(REQUEST_TIMEOUT))
+            .ping_interval(PING_INTERVAL)
             .reconnect_delay_callback(|attempt| {
                 Duration::from_millis(50 << attempt.min(5)).min(RECONNECT_DELAY_MAX)
             })
