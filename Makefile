@@ -10,9 +10,10 @@ WORKSPACE := --workspace --features failpoints
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | sort | expand -t 18
 
-demo: ## A brand's first weeks, from clone to report (CONTACTS=file ORDERS=file KEEP=1)
+demo: ## A brand's first weeks, from clone to report (CONTACTS=file ORDERS=file KEEP=1 STACK=compose)
 	cargo build $(WORKSPACE) --bins
-	target/debug/demo
+	$(if $(filter compose,$(STACK)),deploy/images/services.sh target/debug "$${SHEQUN_TAG:-dev}")
+	target/debug/demo $(if $(filter compose,$(STACK)),--stack compose)
 
 test: ## Format, lints, unit, store and suite tests on real servers
 	tests/run.sh

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import backup
 import certificates
+import compose
 import keys
 import services
 import tools
@@ -115,16 +116,31 @@ def up(state: State, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def configure(state: State, arguments: argparse.Namespace) -> int:
-    """All that `up` writes, for servers in containers, which publish their ports where stack.json says."""
+def configured(state: State, starting: list[str], tls: bool | None) -> Path:
     state.create()
     with state.lock():
-        certificates.choose(state, arguments.tls)
-        stack = Stack.prepare(state, starting=[])
+        certificates.choose(state, tls)
+        stack = Stack.prepare(state, starting)
         keys.make_keys(state)
         stack.describe()
-        print(stack.bus.configure("0.0.0.0:4222", "0.0.0.0:8222", "/data"))
+        return stack.bus.configure("0.0.0.0:4222", "0.0.0.0:8222", "/data")
+
+
+def configure(state: State, arguments: argparse.Namespace) -> int:
+    """All that `up` writes, for servers in containers, which publish their ports where stack.json says."""
+    print(configured(state, starting=[], tls=arguments.tls))
     return 0
+
+
+def in_containers(state: State, arguments: argparse.Namespace) -> int:
+    """deploy/compose.yaml: `up` and `status` are ours, everything else is docker-compose's own."""
+    if arguments.command == ["status"]:
+        return compose.status(state)
+    if arguments.command != ["up"]:
+        return compose.run(state, *arguments.command)
+    # The file mounts no certificates.
+    compose.write_files(state, configured(state, [] if compose.runs(state) else list(PORTS), tls=False))
+    return compose.up(state)
 
 
 def provision(state: State, _: argparse.Namespace) -> int:
@@ -256,6 +272,8 @@ def parse() -> argparse.Namespace:
     save = verb("backup", take_backup, "copy Postgres and the secrets while all of it runs")
     save.add_argument("--into", type=Path, help="the folder of backups (default: backups, in the state folder)")
     verb("provision", provision, "roles, database and schemas on such a Postgres")
+    containers = verb("compose", in_containers, "the set in containers: up, status, down, or anything of docker-compose's")
+    containers.add_argument("command", nargs=argparse.REMAINDER, help="with its options")
     stop = verb("down", down, "stop everything")
     stop.add_argument("--wipe", action="store_true", help="delete data and secrets too")
     verb("status", status, "what runs where; exit code 0 when all of it does")

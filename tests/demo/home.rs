@@ -1,12 +1,10 @@
 //! The stack the story happens on: started here, and stopped unless somebody wants to look around.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, ensure};
 use testkit::{Stack, build_dir, repository};
 use tokio::process::Command;
 
-use crate::options::Options;
+use crate::options::{Kind, Options};
 use crate::screen::Screen;
 
 /// Where everything runs.
@@ -29,15 +27,28 @@ impl Home {
         let was_up = self.command()?.arg("status").output().await?.status.success();
         self.was_up.get_or_init(|| was_up);
         self.start().await?;
-        Stack::at(&self.options.state)
+        Stack::at(&self.options.state())
     }
 
     async fn start(&self) -> anyhow::Result<()> {
         let mut command = self.command()?;
-        command
-            .args(["up", "--services", "--build-dir"])
-            .arg(build_dir()?);
+        command.arg("up");
+        if self.options.stack == Kind::Local {
+            command.args(["--services", "--build-dir"]).arg(build_dir()?);
+        }
         succeed(command).await
+    }
+
+    /// `kill -9`: of a process, or of all that its container holds.
+    pub(crate) async fn kill(&self, stack: &Stack, name: &str) -> anyhow::Result<()> {
+        match self.options.stack {
+            Kind::Local => stack.kill(name),
+            Kind::Compose => {
+                let mut command = self.command()?;
+                command.args(["kill", "-s", "SIGKILL", name]);
+                succeed(command).await
+            }
+        }
     }
 
     /// Stops everything; the data stays. Or leaves all of it running, the killed worker too.
@@ -53,7 +64,8 @@ impl Home {
                 "it ran before"
             };
             screen.line(&format!(
-                "Everything is left running ({why}); `make down` stops it."
+                "Everything is left running ({why}); `{}` stops it.",
+                self.verb("down")
             ));
             return Ok(());
         }
@@ -67,15 +79,37 @@ impl Home {
         self.options.keep || self.was_up.get().is_some_and(|was_up| *was_up)
     }
 
-    /// The folder of what every process said.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.options.state.join("log")
+    /// What a person types to have the stack do something: `up`, `down`, `status`.
+    pub(crate) fn verb(&self, verb: &str) -> String {
+        match self.options.stack {
+            Kind::Local => format!("make {verb}"),
+            Kind::Compose => format!(
+                "deploy/dev/stack.py --state {} compose {verb}",
+                self.options.state().display()
+            ),
+        }
+    }
+
+    /// What shows every event.
+    pub(crate) fn tail(&self) -> String {
+        match self.options.stack {
+            Kind::Local => "make tail".to_owned(),
+            Kind::Compose => format!("make tail ARGS='--state {}'", self.options.state().display()),
+        }
+    }
+
+    /// Where to read what every process said.
+    pub(crate) fn log(&self) -> String {
+        match self.options.stack {
+            Kind::Local => format!("{}/<process>.log", self.options.state().join("log").display()),
+            Kind::Compose => self.verb("logs <process>"),
+        }
     }
 
     /// Says where more can be read, once there is something.
     pub(crate) fn point_at_logs(&self, screen: &Screen) {
         if self.was_up.get().is_some() {
-            screen.note(&format!("what the services said: {}", self.log().display()));
+            screen.note(&format!("what the services said: {}", self.log()));
         }
     }
 
@@ -87,7 +121,7 @@ impl Home {
             .superuser_url
             .rsplit_once('@')
             .map_or("", |(_, place)| place);
-        let (passwords, bin) = (self.options.state.join("pgpass"), postgres.bin.display());
+        let (passwords, bin) = (self.options.state().join("pgpass"), postgres.bin.display());
         format!(
             "PGPASSFILE={} {bin}/psql postgres://postgres@{place}",
             passwords.display()
@@ -102,7 +136,10 @@ impl Home {
             script.display()
         );
         let mut command = Command::new(script);
-        command.arg("--state").arg(&self.options.state);
+        command.arg("--state").arg(self.options.state());
+        if self.options.stack == Kind::Compose {
+            command.arg("compose");
+        }
         Ok(command)
     }
 }

@@ -56,7 +56,7 @@ async fn main() -> ExitCode {
         Ok(()) => code,
         Err(error) => {
             screen.failure(&error);
-            screen.note("`make down` stops what still runs");
+            screen.note(&format!("`{}` stops what still runs", home.verb("down")));
             ExitCode::FAILURE
         }
     }

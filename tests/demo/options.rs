@@ -20,9 +20,22 @@ pub(crate) struct Options {
     #[arg(long, env = "KEEP", num_args = 0..=1, default_value = "false", default_missing_value = "true",
         value_parser = FalseyValueParser::new())]
     pub(crate) keep: bool,
-    /// The folder that holds the stack: data, logs, keys.
-    #[arg(long, env = "STATE", default_value_os_t = repository().join(".shequn"))]
-    pub(crate) state: PathBuf,
+    /// The folder that holds the stack: data, logs, keys; `.shequn`, or a folder in it for containers.
+    #[arg(long, env = "STATE")]
+    state: Option<PathBuf>,
+    /// What everything runs as.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) stack: Kind,
+}
+
+/// How the stack runs.
+#[derive(clap::ValueEnum, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Processes of this machine.
+    #[default]
+    Local,
+    /// Containers of `deploy/compose.yaml`.
+    Compose,
 }
 
 fn file(name: &str) -> PathBuf {
@@ -30,6 +43,14 @@ fn file(name: &str) -> PathBuf {
 }
 
 impl Options {
+    pub(crate) fn state(&self) -> PathBuf {
+        let default = match self.stack {
+            Kind::Local => ".shequn",
+            Kind::Compose => ".shequn/compose",
+        };
+        self.state.clone().unwrap_or_else(|| repository().join(default))
+    }
+
     /// Whether the contacts are the ones that come with the demo.
     pub(crate) fn has_own_contacts(&self) -> bool {
         self.contacts != file("contacts.csv")

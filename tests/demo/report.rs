@@ -170,17 +170,18 @@ fn month(run: &Run<'_>, statement: &Statement) {
 fn places(run: &Run<'_>) {
     run.screen.title("Where to look");
     if !run.home.stays() {
-        run.screen
-            .note("The stack stops now and keeps its data: `make up` starts it again, and");
-        run.screen.note("`KEEP=1 make demo` leaves it running.");
+        run.screen.note(&format!(
+            "The stack stops now and keeps its data: `{}` starts it again, and KEEP=1 leaves it running.",
+            run.home.verb("up")
+        ));
     }
     let description = run.stack.description();
     let mut table = Table::new(&["", ""]);
     let mut place = |what: &str, how: String| table.row(vec![Cell::word(what), Cell::word(how)]);
     place("data", run.home.psql(&run.stack));
-    place("events", "make tail".to_owned());
-    place("processes", "make status".to_owned());
-    place("logs", format!("{}/<process>.log", run.home.log().display()));
+    place("events", run.home.tail());
+    place("processes", run.home.verb("status"));
+    place("logs", run.home.log());
     place("the bus", format!("{}/jsz", description.nats.http_url));
     for service in ["identity", "customers", "groups", "broadcast", "referral"] {
         place(service, format!("{}/openapi.json", run.api.url(service)));

@@ -37,7 +37,7 @@ impl Before {
     pub(crate) async fn kill_one(&self, run: &Run<'_>, progress: &Progress) -> anyhow::Result<Death> {
         let now = Self::read(run).await?;
         let busier = usize::from(now.0[1] - self.0[1] > now.0[0] - self.0[0]);
-        run.stack.kill(WORKERS[busier])?;
+        run.home.kill(&run.stack, WORKERS[busier]).await?;
         Ok(Death {
             worker: WORKERS[busier],
             survivor: WORKERS[1 - busier],
