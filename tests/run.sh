@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make test`: every check, with a time table at the end. `run.sh failure-repeat N` repeats the failure tests,
-# `run.sh generate` writes what is written from code.
+# `run.sh containers-repeat N` those of the set in containers; `run.sh generate` writes what is written from code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 features=(--workspace --features failpoints)
@@ -44,7 +44,7 @@ stop_stack() {
 trap stop_stack EXIT
 
 usage() {
-    printf '%s\n' "$@" 'usage: tests/run.sh [all | failure-repeat N | generate [queries|contracts|permissions]]' >&2
+    printf '%s\n' "$@" 'usage: tests/run.sh [all | failure-repeat N | containers-repeat N | generate [queries|contracts|permissions]]' >&2
     exit 2
 }
 
@@ -83,6 +83,16 @@ failure-repeat)
         cargo nextest run "${features[@]}" -E 'test(failure::) | binary(delivery)'
     done
     echo "failure tests: $2 runs passed"
+    ;;
+containers-repeat)
+    [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || usage "N is a number of runs, not '${2:-}'"
+    cargo build "${features[@]}" --bins
+    deploy/images/services.sh "${CARGO_TARGET_DIR:-target}/debug" "${SHEQUN_TAG:-dev}"
+    for ((n = 1; n <= $2; n++)); do
+        echo "== the set in containers, run $n of $2"
+        CI=true cargo nextest run "${features[@]}" -E 'test(containers::)' # true: no engine is a failure
+    done
+    echo "the set in containers: $2 runs passed"
     ;;
 generate)
     for what in ${2:-queries contracts permissions}; do

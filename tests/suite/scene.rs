@@ -6,12 +6,15 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, ensure};
 use async_nats::jetstream::{self, consumer::PullConsumer};
 use client::{Api, Brand, Login, text};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use testkit::{Stack, eventually, eventually_within};
 
 /// What a killed listener held comes again after the consumer's ack wait (10 s); a pull that died with
 /// it can take the next delivery along.
 const REDELIVERED: Duration = Duration::from_secs(60);
+/// Inboxes that are read at the same moment.
+const READERS: usize = 8;
 pub(crate) const WELCOME: &str = "ようこそ！ 欢迎你～";
 
 /// A brand ready to befriend contacts.
@@ -32,6 +35,19 @@ pub(crate) struct Contact {
     pub(crate) token: String,
     pub(crate) member_id: String,
     pub(crate) first: bool,
+}
+
+impl Contact {
+    /// Whom a scan was answered about.
+    pub(crate) fn of(external_id: &str, scan: &Value) -> anyhow::Result<Self> {
+        Ok(Self {
+            id: text(scan, "contact_id")?,
+            external_id: external_id.to_owned(),
+            token: text(scan, "contact_token")?,
+            member_id: text(&scan["member"], "member_id")?,
+            first: scan["first"].as_bool().context("first")?,
+        })
+    }
 }
 
 impl Scene {
@@ -76,13 +92,7 @@ impl Scene {
             .json(&body)
             .ok()
             .await?;
-        Ok(Contact {
-            id: text(&answer, "contact_id")?,
-            external_id: external_id.to_owned(),
-            token: text(&answer, "contact_token")?,
-            member_id: text(&answer["member"], "member_id")?,
-            first: answer["first"].as_bool().context("first")?,
-        })
+        Contact::of(external_id, &answer)
     }
 
     pub(crate) async fn scan_many(&self, count: usize) -> anyhow::Result<Vec<Contact>> {
@@ -127,23 +137,29 @@ impl Scene {
         &self,
         contacts: &[Contact],
         kind: &str,
-        stream: &str,
+        log: &str,
         durable: &str,
     ) -> anyhow::Result<()> {
-        for contact in contacts {
-            eventually_within(REDELIVERED, async || {
+        let all_are_told = stream::iter(contacts)
+            .map(async |contact| {
+                eventually_within(REDELIVERED, async || {
+                    let count = self.count(contact, kind).await?;
+                    ensure!(count > 0, "{} waits for the {kind}", contact.external_id);
+                    anyhow::Ok(())
+                })
+                .await
+            })
+            .buffer_unordered(READERS);
+        all_are_told.try_collect::<()>().await?;
+        self.settled(log, durable).await?;
+        let none_is_told_twice = stream::iter(contacts)
+            .map(async |contact| {
                 let count = self.count(contact, kind).await?;
-                ensure!(count > 0, "{} waits for the {kind}", contact.external_id);
+                ensure!(count == 1, "{} has {count} times the {kind}", contact.external_id);
                 anyhow::Ok(())
             })
-            .await?;
-        }
-        self.settled(stream, durable).await?;
-        for contact in contacts {
-            let count = self.count(contact, kind).await?;
-            ensure!(count == 1, "{} has {count} times the {kind}", contact.external_id);
-        }
-        Ok(())
+            .buffer_unordered(READERS);
+        none_is_told_twice.try_collect::<()>().await
     }
 
     async fn count(&self, contact: &Contact, kind: &str) -> anyhow::Result<usize> {

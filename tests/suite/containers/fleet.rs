@@ -1,33 +1,37 @@
-//! The services as containers: two workers, and two replicas of what peers and customers ask most.
+//! The services as containers: two workers, and two replicas of each API.
 //!
-//! Their ports are published where the stack's settings say. Towards each other they are on a network of their own,
-//! under their services' names, so that a name with two replicas is answered by both and any can be cut off.
+//! The ports of the first are published where the stack's settings say, those of the second at ports of their own.
+//! Towards each other they answer to their services' names, so that any replica may be asked, and any cut off.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use reqwest::{StatusCode, Url};
+use futures::future::try_join_all;
+use reqwest::StatusCode;
+use testcontainers::core::client::docker_client_instance;
 use testcontainers::core::wait::ExitWaitStrategy;
 use testcontainers::core::{AccessMode, ContainerPort, Mount, WaitFor};
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt as _};
-use testkit::{ProcessDescription, READY, Stack, eventually_within, http};
+use testkit::{ProcessDescription, READY, eventually_within, http};
 
-use super::servers::published;
+use super::network::{Line, Network};
+use super::servers::{Servers, published};
 
 const HTTP: ContainerPort = ContainerPort::Tcp(8080);
 const GRPC: ContainerPort = ContainerPort::Tcp(9090);
 const OPS: ContainerPort = ContainerPort::Tcp(9464);
 const ETC: &str = "/etc/shequn";
-/// Beside the processes of the local stack.
-const REPLICAS: [(&str, &str); 2] = [("customers-2", "customers"), ("groups-2", "groups")];
 /// What a service may take, under load too.
-const MEMORY_BYTES_MAX: i64 = 128 * 1024 * 1024;
+pub(super) const MEMORY_BYTES_MAX: i64 = 128 * 1024 * 1024;
+/// How long a replica that was told to end serves those who have not noticed.
+const LEAVE_SECS: &str = "2";
+/// SIGTERM to the end at its worst: leave, drain, flush, and what is said last.
+const END_SECS_MAX: i32 = 45;
 
 /// Running containers by process name; they and their network go with this.
 pub(super) struct Fleet<'a> {
@@ -36,59 +40,85 @@ pub(super) struct Fleet<'a> {
     pub(super) network: &'a Network,
 }
 
+/// A container that is to run.
+struct Plan {
+    name: String,
+    service: String,
+    mode: &'static str,
+    request: ContainerRequest<GenericImage>,
+}
+
 impl<'a> Fleet<'a> {
     /// Migrates every schema, then starts all and waits until they are ready.
-    pub(super) async fn start(stack: &Stack, network: &'a Network) -> anyhow::Result<Self> {
-        let processes = &stack.description().processes;
-        for (name, process) in processes
-            .iter()
-            .filter(|(name, process)| **name == process.service)
-        {
-            once(network, name, process, &["migrate"]).await?;
-        }
-        let reviewer = ["reviewer", "add", "--email", &stack.description().reviewer.email];
-        once(network, "identity", &processes["identity"], &reviewer).await?;
+    pub(super) async fn start(servers: &Servers, network: &'a Network) -> anyhow::Result<Self> {
+        let first = servers.stack.description();
+        let services = || {
+            let processes = first.processes.iter();
+            processes.filter(|(name, process)| **name == process.service)
+        };
+        try_join_all(services().map(|(name, process)| once(network, name, process, &["migrate"]))).await?;
+        let reviewer = ["reviewer", "add", "--email", &first.reviewer.email];
+        once(network, "identity", &first.processes["identity"], &reviewer).await?;
 
         let mut fleet = Self {
             containers: BTreeMap::new(),
             ready: BTreeMap::new(),
             network,
         };
-        for (name, process) in processes {
-            let ports = [("http", HTTP), ("grpc", GRPC), ("ops", OPS)]
-                .map(|(listener, inside)| (process.url(listener), inside));
-            let published = published(served(network, process)?, &ports)?;
-            fleet
-                .run(name, &process.service, mode(name, process), published)
-                .await?;
-            fleet
-                .ready
-                .insert(name.clone(), format!("{}/health/ready", process.url("ops")));
+        let mut plans = Vec::new();
+        for (name, process) in &first.processes {
+            plans.push(fleet.plan(name, process, process)?);
         }
-        for (name, service) in REPLICAS {
-            let request = served(network, &processes[service])?;
-            fleet.run(name, service, "serve", request).await?;
+        for (name, process) in services() {
+            let second = &servers.second.description().processes[name];
+            plans.push(fleet.plan(&format!("{name}-2"), process, second)?);
         }
+        fleet.containers = try_join_all(plans.into_iter().map(|plan| run(network, plan)))
+            .await?
+            .into_iter()
+            .collect();
         fleet.all_answer(StatusCode::OK, READY).await?;
         Ok(fleet)
     }
 
-    async fn run(
+    /// With the settings of one process, at the ports of another.
+    fn plan(
         &mut self,
         name: &str,
-        service: &str,
-        mode: &str,
-        request: ContainerRequest<GenericImage>,
-    ) -> anyhow::Result<()> {
-        let container = request.with_cmd([mode]).start().await;
-        let container =
-            container.with_context(|| format!("no container for {name}: `make images` builds its image"))?;
-        self.network.connect(container.id(), service)?;
-        self.containers.insert(name.to_owned(), container);
-        Ok(())
+        process: &ProcessDescription,
+        at: &ProcessDescription,
+    ) -> anyhow::Result<Plan> {
+        let ports = [("http", HTTP), ("grpc", GRPC), ("ops", OPS)]
+            .map(|(listener, inside)| (at.url(listener), inside));
+        self.ready
+            .insert(name.to_owned(), format!("{}/health/ready", at.url("ops")));
+        Ok(Plan {
+            name: name.to_owned(),
+            service: process.service.clone(),
+            mode: if name.contains("-worker-") {
+                "worker"
+            } else {
+                "serve"
+            },
+            request: published(served(self.network, process)?, &ports, Some(MEMORY_BYTES_MAX))?,
+        })
     }
 
-    /// Waits until the readiness check of every process of the local stack answers so.
+    /// As Kubernetes ends a pod and starts the next: SIGTERM, the end by itself and without a fault, a start.
+    pub(super) async fn restart(&self, name: &str) -> anyhow::Result<()> {
+        let container = self.container(name)?;
+        container.stop_with_timeout(Some(END_SECS_MAX)).await?;
+        let code = container.exit_code().await?;
+        ensure!(
+            code == Some(0),
+            "{name} ended with {code:?}: {:#?}",
+            self.last_words(name).await?
+        );
+        container.start().await?;
+        self.answers(name, StatusCode::OK, READY).await
+    }
+
+    /// Waits until the readiness check of every container answers so.
     pub(super) async fn all_answer(&self, status: StatusCode, limit: Duration) -> anyhow::Result<()> {
         for name in self.ready.keys() {
             self.answers(name, status, limit).await?;
@@ -110,10 +140,14 @@ impl<'a> Fleet<'a> {
             anyhow::Ok(())
         });
         let Err(error) = asking.await else { return Ok(()) };
+        let last = self.last_words(name).await?;
+        Err(error.context(format!("{name} is not {status}; it said: {last:#?}")))
+    }
+
+    async fn last_words(&self, name: &str) -> anyhow::Result<Vec<String>> {
         let said = self.container(name)?.stdout_to_vec().await?;
         let said = String::from_utf8_lossy(&said);
-        let last: Vec<&str> = said.lines().rev().take(5).collect();
-        Err(error.context(format!("{name} is not {status}; it said: {last:#?}")))
+        Ok(said.lines().rev().take(5).map(str::to_owned).collect())
     }
 
     /// Asserts that what runs are these containers, by their ids, each from its service's image.
@@ -129,6 +163,14 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
+    /// Whether it runs, and never was ended by the kernel for the memory it took.
+    pub(super) async fn is_whole(&self, name: &str) -> anyhow::Result<bool> {
+        let docker = docker_client_instance().await?;
+        let told = docker.inspect_container(self.container(name)?.id(), None).await?;
+        let state = told.state.context("no state")?;
+        Ok(state.running == Some(true) && state.oom_killed == Some(false))
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.containers.keys().map(String::as_str)
     }
@@ -140,12 +182,22 @@ impl<'a> Fleet<'a> {
     }
 }
 
-fn mode(name: &str, process: &ProcessDescription) -> &'static str {
-    if name == process.service {
-        "serve"
-    } else {
-        "worker"
+async fn run(network: &Network, plan: Plan) -> anyhow::Result<(String, ContainerAsync<GenericImage>)> {
+    let Plan {
+        name,
+        service,
+        mode,
+        request,
+    } = plan;
+    let container = request.with_cmd([mode]).start().await;
+    let container =
+        container.with_context(|| format!("no container for {name}: `make images` builds its image"))?;
+    network.connect(Line::Peers, container.id(), &service).await?;
+    for server in [Line::Postgres, Line::Nats] {
+        // Under its own name: nobody looks for a peer there.
+        network.connect(server, container.id(), &name).await?;
     }
+    Ok((name, container))
 }
 
 /// A service's container, hardened as on Kubernetes, with the settings of the local stack as they are in here.
@@ -191,8 +243,10 @@ fn request(
 fn readable(file: &Path) -> anyhow::Result<PathBuf> {
     let name = file.file_name().context("a file has a name")?.to_string_lossy();
     let copy = file.with_file_name(format!("{name}.readable"));
-    std::fs::copy(file, &copy)?;
-    std::fs::set_permissions(&copy, Permissions::from_mode(0o444))?;
+    if !copy.exists() {
+        std::fs::copy(file, &copy)?;
+        std::fs::set_permissions(&copy, Permissions::from_mode(0o444))?;
+    }
     Ok(copy)
 }
 
@@ -202,7 +256,7 @@ fn served(network: &Network, process: &ProcessDescription) -> anyhow::Result<Con
     process.env.retain(|name, _| {
         !["SHEQUN_OWNER_DATABASE_URL", "SHEQUN_REVIEWER_PASSWORD"].contains(&name.as_str())
     });
-    request(network, &process)
+    Ok(request(network, &process)?.with_env_var("SHEQUN_LEAVE_SECS", LEAVE_SECS))
 }
 
 /// Runs a command that ends.
@@ -212,7 +266,7 @@ async fn once(
     process: &ProcessDescription,
     command: &[&str],
 ) -> anyhow::Result<()> {
-    let request = request(network, process)?.with_network(&network.name);
+    let request = request(network, process)?.with_network(network.of(Line::Postgres));
     let ended = WaitFor::exit(ExitWaitStrategy::new().with_exit_code(0));
     let container = request
         .with_cmd(command.iter().copied())
@@ -222,59 +276,4 @@ async fn once(
     container
         .map(drop)
         .with_context(|| format!("{name} {}", command.join(" ")))
-}
-
-/// A Docker network of the test's own.
-pub(super) struct Network {
-    pub(super) name: String,
-}
-
-impl Network {
-    pub(super) fn create() -> anyhow::Result<Self> {
-        let name = format!("shequn-{}", std::process::id());
-        docker(&["network", "create", &name])?;
-        Ok(Self { name })
-    }
-
-    /// Lets a container answer on this network to a name.
-    pub(super) fn connect(&self, container: &str, name: &str) -> anyhow::Result<()> {
-        docker(&["network", "connect", "--alias", name, &self.name, container])
-    }
-
-    pub(super) fn disconnect(&self, container: &str) -> anyhow::Result<()> {
-        docker(&["network", "disconnect", &self.name, container])
-    }
-
-    /// A setting of the local stack as it is on this network.
-    fn inside(&self, name: &str, value: &str) -> anyhow::Result<String> {
-        let (host, port) = match name {
-            "SHEQUN_DATABASE_URL" | "SHEQUN_OWNER_DATABASE_URL" => ("postgres", 5432),
-            "SHEQUN_NATS_URL" => ("nats", 4222),
-            // Its gRPC listener, which is the one with TLS.
-            "SHEQUN_IDENTITY_URL" => ("identity", 9090),
-            "SHEQUN_CUSTOMERS_GRPC" => ("customers", 9090),
-            _ => return Ok(value.to_owned()),
-        };
-        let mut url: Url = value.parse().with_context(|| format!("{name} is no URL"))?;
-        url.set_host(Some(host))?;
-        ensure!(url.set_port(Some(port)).is_ok(), "{name} takes no port");
-        Ok(url.as_str().trim_end_matches('/').to_owned())
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        // It stays while a container is on it, which an interrupted run may leave; nothing depends on it.
-        let _ = docker(&["network", "rm", &self.name]);
-    }
-}
-
-pub(super) fn docker(arguments: &[&str]) -> anyhow::Result<()> {
-    let output = Command::new("docker")
-        .args(arguments)
-        .output()
-        .context("docker")?;
-    let words = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "docker {}: {words}", arguments.join(" "));
-    Ok(())
 }

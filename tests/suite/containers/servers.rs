@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::fleet::Network;
+use super::network::{Line, Network};
 use anyhow::{Context as _, ensure};
 use reqwest::Url;
 use sqlx::postgres::PgConnectOptions;
@@ -23,6 +23,8 @@ pub(super) struct Servers {
     pub(super) postgres: ContainerAsync<GenericImage>,
     pub(super) nats: ContainerAsync<GenericImage>,
     pub(super) stack: Stack,
+    /// Other ports for the same processes: where second replicas are.
+    pub(super) second: Stack,
 }
 
 /// Whether a Docker engine answers.
@@ -33,19 +35,18 @@ pub(super) async fn engine() -> anyhow::Result<()> {
 
 impl Servers {
     pub(super) async fn start(network: &Network) -> anyhow::Result<Self> {
-        let state = repository().join(format!(".shequn/private/containers-{}", std::process::id()));
-        stack_py(&state, &["configure", "--tls"])?;
-        let stack = Stack::at(&state)?;
+        let (stack, second) = (configured("containers")?, configured("second")?);
         let (postgres, nats) = tokio::try_join!(postgres(&stack), nats(&stack))?;
-        network.connect(postgres.id(), "postgres")?;
-        network.connect(nats.id(), "nats")?;
+        network.connect(Line::Postgres, postgres.id(), "postgres").await?;
+        network.connect(Line::Nats, nats.id(), "nats").await?;
         let servers = Self {
             postgres,
             nats,
             stack,
+            second,
         };
         servers.ready().await?;
-        stack_py(&state, &["provision"])?;
+        stack_py(servers.stack.state(), &["provision"])?;
         Ok(servers)
     }
 
@@ -102,9 +103,17 @@ impl Drop for Servers {
     fn drop(&mut self) {
         if std::env::var_os("SHEQUN_TEST_KEEP").is_none() {
             // Settings of servers that are going: nothing depends on it.
-            let _ = std::fs::remove_dir_all(self.stack.state());
+            for stack in [&self.stack, &self.second] {
+                let _ = std::fs::remove_dir_all(stack.state());
+            }
         }
     }
+}
+
+fn configured(name: &str) -> anyhow::Result<Stack> {
+    let state = repository().join(format!(".shequn/private/{name}-{}", std::process::id()));
+    stack_py(&state, &["configure", "--tls"])?;
+    Stack::at(&state)
 }
 
 async fn postgres(stack: &Stack) -> anyhow::Result<ContainerAsync<GenericImage>> {
@@ -146,13 +155,15 @@ fn request(
     let (name, tag) = image
         .rsplit_once(':')
         .with_context(|| format!("{image} has no tag"))?;
-    published(GenericImage::new(name, tag).into(), ports)
+    published(GenericImage::new(name, tag).into(), ports, None)
 }
 
-/// With its ports published where these addresses point, on loopback alone.
+/// With its ports published where these addresses point, on loopback alone, and no more memory than this. A request has
+/// one modifier: a second one would replace the first.
 pub(super) fn published<A: AsRef<str>>(
     mut request: ContainerRequest<GenericImage>,
     ports: &[(A, ContainerPort)],
+    memory_bytes_max: Option<i64>,
 ) -> anyhow::Result<ContainerRequest<GenericImage>> {
     for (address, inside) in ports {
         let address = address.as_ref();
@@ -162,7 +173,8 @@ pub(super) fn published<A: AsRef<str>>(
             .context("an address without a port")?;
         request = request.with_mapped_port(outside, *inside);
     }
-    Ok(request.with_host_config_modifier(|host| {
+    Ok(request.with_host_config_modifier(move |host| {
+        (host.memory, host.memory_swap) = (memory_bytes_max, memory_bytes_max);
         let bindings = host.port_bindings.iter_mut().flat_map(HashMap::values_mut);
         for binding in bindings.flatten().flatten() {
             binding.host_ip = Some("127.0.0.1".to_owned());
