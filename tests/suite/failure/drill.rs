@@ -10,9 +10,8 @@ use testkit::{Set, Signal, eventually, stack_py};
 use crate::isolation::edges::Edges;
 use crate::scene::{Contact, Scene};
 
-const AUDIENCE: usize = 60;
-const RATE_PER_S: usize = 20;
-const WORKERS: [&str; 2] = ["broadcast-worker-1", "broadcast-worker-2"];
+const AUDIENCE: usize = 80;
+const RATE_PER_S: usize = 10;
 /// Contacts of whom some service has not heard yet when the copy is made.
 const IN_FLIGHT: usize = 5;
 
@@ -33,7 +32,7 @@ async fn a_restored_brand_has_not_drifted() -> anyhow::Result<()> {
         ensure!(post(&scene, order).await? == "posted", "{order}");
     }
     let books = books(&scene).await?;
-    let broadcast = started(&set, &scene, &contacts).await?;
+    let broadcast = started(&scene, &contacts).await?;
 
     contacts.extend(in_flight(&mut set, &scene).await?);
     let backup = back_up(&set).await?;
@@ -120,8 +119,8 @@ async fn books(scene: &Scene) -> anyhow::Result<(Value, Value)> {
     Ok((balance, statement))
 }
 
-/// A mass message that takes its time, of which something is sent; its workers stand still until the copy is made.
-async fn started(set: &Set, scene: &Scene, contacts: &[Contact]) -> anyhow::Result<String> {
+/// A mass message that takes its time, of which something is sent.
+async fn started(scene: &Scene, contacts: &[Contact]) -> anyhow::Result<String> {
     let broadcast = scene
         .broadcast(&scene.operator, "enterprise", json!({"rate_per_s": RATE_PER_S}))
         .await?;
@@ -133,38 +132,20 @@ async fn started(set: &Set, scene: &Scene, contacts: &[Contact]) -> anyhow::Resu
         anyhow::Ok(())
     })
     .await?;
-    for worker in WORKERS {
-        set.signal(worker, Signal::SIGSTOP)?;
-    }
     Ok(broadcast)
 }
 
 /// Contacts of whom referral has not heard, and others of whom nobody has: NATS hears nothing until the copy is made.
 async fn in_flight(set: &mut Set, scene: &Scene) -> anyhow::Result<Vec<Contact>> {
     set.terminate("referral").await?;
-    let mut contacts = scan(scene, "unheard").await?;
+    let mut contacts = Vec::new();
+    for n in 0..IN_FLIGHT {
+        contacts.push(scene.scan(&format!("unheard-{n}")).await?);
+    }
+    scene.all_welcomed_once(&contacts).await?;
     set.stack().signal("nats", Signal::SIGSTOP)?;
     for n in 0..IN_FLIGHT {
         contacts.push(scene.scan(&format!("unsaid-{n}")).await?);
-    }
-    Ok(contacts)
-}
-
-/// New contacts, of whom broadcast has heard.
-async fn scan(scene: &Scene, name: &str) -> anyhow::Result<Vec<Contact>> {
-    let mut contacts = Vec::new();
-    for n in 0..IN_FLIGHT {
-        contacts.push(scene.scan(&format!("{name}-{n}")).await?);
-    }
-    for contact in &contacts {
-        eventually(async || {
-            ensure!(
-                !scene.inbox(contact).await?.is_empty(),
-                "{contact:?} is not welcomed"
-            );
-            anyhow::Ok(())
-        })
-        .await?;
     }
     Ok(contacts)
 }
@@ -181,10 +162,11 @@ async fn back_up(set: &Set) -> anyhow::Result<PathBuf> {
 async fn live_on(set: &mut Set, scene: &Scene) -> anyhow::Result<()> {
     set.stack().signal("nats", Signal::SIGCONT)?;
     set.run("referral", None).await?;
-    for worker in WORKERS {
-        set.signal(worker, Signal::SIGCONT)?;
+    let mut late = Vec::new();
+    for n in 0..IN_FLIGHT {
+        late.push(scene.scan(&format!("late-{n}")).await?);
     }
-    scan(scene, "late").await?;
+    scene.all_welcomed_once(&late).await?;
     ensure!(post(scene, &order("late")).await? == "posted");
     Ok(())
 }
