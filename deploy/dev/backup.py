@@ -174,7 +174,7 @@ def put_back(state: State, backup: Backup, postgres_bin: Path, running: Iterable
     aside = Path(tempfile.mkdtemp(prefix="restored-", dir=state.root))
     backup.lay_out(aside)
     say(f"copied ({clock})")
-    away = state.move_away(keep={"ports.json", aside.name})  # whoever knows the addresses finds it again
+    away = state.move_away(keep={"ports.json", "tls", aside.name})  # addresses, and how they are spoken to
     for name in ("keys", "secrets.json", "postgres"):  # data last: with it the restore is done
         (aside / name).rename(state.root / name)
     aside.rmdir()

@@ -80,7 +80,7 @@ class State:
     """Every path of a stack below one folder; nothing of it lies anywhere else."""
 
     OWNED = ("postgres", "postgres.new-*", "nats", "run", "log", "env", "keys", "tls", "nats.conf", "pgpass",
-             "*.json", "*.new", "wiped-*")  # data before the secrets that open it
+             "*.json", "*.new", "wiped-*", "restored-*")  # data before the secrets that open it
 
     def __init__(self, root: Path):
         self.root = root.resolve()
