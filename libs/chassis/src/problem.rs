@@ -185,6 +185,8 @@ impl Problem {
             Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::ResourceExhausted => {
                 Self::unavailable(status)
             }
+            // The peer never said so: its connection broke, as it does when it restarts.
+            _ if status.source().is_some() => Self::unavailable(status),
             _ => Self::internal(status),
         }
     }

@@ -78,10 +78,12 @@ fn a_peer_that_is_away_makes_us_unavailable() {
         Problem::from_peer(Status::deadline_exceeded("slow")).class,
         Class::Unavailable
     );
-    assert_eq!(
-        Problem::from_peer(Status::permission_denied("no")).class,
-        Class::Internal
-    );
+    let broken = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::UnexpectedEof)));
+    assert_eq!(broken.code(), Code::Unknown);
+    assert_eq!(Problem::from_peer(broken).class, Class::Unavailable);
+    for told in [Status::permission_denied("no"), Status::unknown("what")] {
+        assert_eq!(Problem::from_peer(told).class, Class::Internal);
+    }
 }
 
 #[test]
