@@ -85,10 +85,13 @@ pub(super) async fn stopped_postgres_is_told(
 /// From everything, from Postgres alone, from NATS alone: whoever asks is told the truth.
 pub(super) async fn cut_offs_are_told_and_heal(fleet: &Fleet<'_>, scene: &Scene) -> anyhow::Result<()> {
     // A join needs no bus. That the bus is away is told; what happened meanwhile, once it is back.
-    let groups = fleet.container("groups")?.id();
+    // Both replicas are cut off: one that reaches the bus publishes what the other has recorded.
+    let groups = [fleet.container("groups")?.id(), fleet.container("groups-2")?.id()];
     let (series, visitor) = (scene.series(10).await?, newcomer(scene, "without-nats").await?);
     scene.all_welcomed_once(std::slice::from_ref(&visitor)).await?;
-    fleet.network.disconnect(Line::Nats, groups).await?;
+    for replica in groups {
+        fleet.network.disconnect(Line::Nats, replica).await?;
+    }
     scene.join(&series, &visitor).await?;
     for (name, lines) in [
         ("customers", &Line::ALL[..]),
@@ -104,7 +107,9 @@ pub(super) async fn cut_offs_are_told_and_heal(fleet: &Fleet<'_>, scene: &Scene)
         .await?;
     let told = scene.inbox(&visitor).await?;
     ensure!(told.len() == 1, "groups is not cut off from NATS: {told:?}");
-    fleet.network.connect(Line::Nats, groups, "groups").await?;
+    for replica in groups {
+        fleet.network.connect(Line::Nats, replica, "groups").await?;
+    }
     fleet.answers("groups", StatusCode::OK, READY).await?;
     scene.all_greeted_once(&[visitor]).await
 }
