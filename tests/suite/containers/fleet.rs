@@ -13,8 +13,7 @@ use anyhow::{Context as _, ensure};
 use futures::future::try_join_all;
 use reqwest::StatusCode;
 use testcontainers::core::client::docker_client_instance;
-use testcontainers::core::wait::ExitWaitStrategy;
-use testcontainers::core::{AccessMode, ContainerPort, Mount, WaitFor};
+use testcontainers::core::{AccessMode, ContainerPort, Mount};
 use testcontainers::runners::AsyncRunner as _;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt as _};
 use testkit::{ProcessDescription, READY, eventually_within, http};
@@ -267,13 +266,14 @@ async fn once(
     command: &[&str],
 ) -> anyhow::Result<()> {
     let request = request(network, process)?.with_network(network.of(Line::Postgres));
-    let ended = WaitFor::exit(ExitWaitStrategy::new().with_exit_code(0));
-    let container = request
-        .with_cmd(command.iter().copied())
-        .with_ready_conditions(vec![ended])
-        .start()
-        .await;
-    container
-        .map(drop)
-        .with_context(|| format!("{name} {}", command.join(" ")))
+    let container = request.with_cmd(command.iter().copied()).start().await?;
+    let ending = eventually_within(READY, async || {
+        let code = container.exit_code().await?;
+        ensure!(code == Some(0), "its exit code is {code:?}");
+        anyhow::Ok(())
+    });
+    let Err(error) = ending.await else { return Ok(()) };
+    let (out, err) = (container.stdout_to_vec().await?, container.stderr_to_vec().await?);
+    let said = String::from_utf8_lossy(&[out, err].concat()).into_owned();
+    Err(error.context(format!("{name} {}; it said: {said}", command.join(" "))))
 }
