@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 # STATE=folder is another stack than the checkout's own.
-STACK := deploy/dev/stack.py $(if $(STATE),--state "$(STATE)")
+LOCAL := deploy/dev/stack.py $(if $(STATE),--state "$(STATE)")
 # One set of packages and features everywhere, so that nothing is compiled twice. Releases are built without failpoints.
 WORKSPACE := --workspace --features failpoints
 
@@ -20,13 +20,13 @@ test: ## Format, lints, unit, store and suite tests on real servers
 
 up: ## Start Postgres, NATS and the services (data in .shequn, or STATE=folder)
 	cargo build $(WORKSPACE) --bins
-	$(STACK) up --services
+	$(LOCAL) up --services
 
 down: ## Stop them (STATE=folder)
-	$(STACK) down
+	$(LOCAL) down
 
 status: ## What runs, on which ports, and where the data is (STATE=folder)
-	$(STACK) status
+	$(LOCAL) status
 
 tail: ## Print every event of the running stack, decoded
 	cargo build -q $(WORKSPACE) --bins
@@ -48,12 +48,12 @@ images: ## A release image per service, and Postgres and NATS from packages (ONL
 	deploy/images/make.sh $(ONLY)
 
 backup: ## Copy the running stack's data and secrets (STATE=folder INTO=folder)
-	$(STACK) backup $(if $(INTO),--into "$(INTO)")
+	$(LOCAL) backup $(if $(INTO),--into "$(INTO)")
 
 restore: ## Start from such a copy (BACKUP=folder WIPE=1 STATE=folder SECRETS=folder)
-	@[ -f "$(BACKUP)/about.json" ] || exec $(STACK) restore "$(BACKUP)"
+	@[ -f "$(BACKUP)/about.json" ] || exec $(LOCAL) restore "$(BACKUP)"
 	cargo build $(WORKSPACE) --bins
-	$(STACK) restore --services $(if $(filter 1,$(WIPE)),--wipe) $(if $(SECRETS),--secrets "$(SECRETS)") "$(BACKUP)"
+	$(LOCAL) restore --services $(if $(filter 1,$(WIPE)),--wipe) $(if $(SECRETS),--secrets "$(SECRETS)") "$(BACKUP)"
 
 skew: ## The journeys with one service new and its peers of an older commit, and the reverse (BASE=commit ONLY=services)
 	BASE="$(BASE)" ONLY="$(ONLY)" tests/skew/run.py
