@@ -14,7 +14,7 @@ from services import process_names
 from state import REPO, Failed, State, write
 
 FILE = REPO / "deploy" / "compose.yaml"
-IMAGES = REPO / ".shequn" / "images.env"  # from `make images-base`
+IMAGES = REPO / ".shequn" / "images.env"  # from `make images ONLY=base`
 READY_SECS = 60
 OWNERS_OWN = ("SHEQUN_OWNER_DATABASE_URL", "SHEQUN_REVIEWER_PASSWORD")
 # A setting that points at another process, and where that is among containers.
