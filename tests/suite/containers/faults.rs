@@ -7,7 +7,7 @@ use client::Ask;
 use futures::future::try_join_all;
 use reqwest::StatusCode;
 use serde_json::json;
-use testkit::READY;
+use testkit::{READY, eventually};
 
 use super::fleet::Fleet;
 use super::journey;
@@ -92,7 +92,8 @@ pub(super) async fn cut_offs_are_told_and_heal(fleet: &Fleet<'_>, scene: &Scene)
     for replica in groups {
         fleet.network.disconnect(Line::Nats, replica).await?;
     }
-    scene.join(&series, &visitor).await?;
+    // A 503 is an answer, too: whoever gets it tries again.
+    eventually(async || scene.join(&series, &visitor).await).await?;
     for (name, lines) in [
         ("customers", &Line::ALL[..]),
         ("broadcast", &Line::ALL[..]),
