@@ -90,7 +90,7 @@ containers-repeat)
     deploy/images/services.sh "${CARGO_TARGET_DIR:-target}/debug" "${SHEQUN_TAG:-dev}"
     for ((n = 1; n <= $2; n++)); do
         echo "== the set in containers, run $n of $2"
-        CI=true cargo nextest run "${features[@]}" -E 'test(containers::)' # true: no engine is a failure
+        CI=true cargo nextest run "${features[@]}" --retries 0 -E 'test(containers::)' # true: no engine is a failure
     done
     echo "the set in containers: $2 runs passed"
     ;;
