@@ -207,6 +207,11 @@ pub(in crate::isolation) fn objects(body: &Value) -> Vec<String> {
     walk(body, &Value::is_object)
 }
 
+/// Pointers to every value of a body that holds no others.
+pub(in crate::isolation) fn leaves(body: &Value) -> Vec<String> {
+    walk(body, &|value| !value.is_object() && !value.is_array())
+}
+
 fn walk(value: &Value, wanted: &dyn Fn(&Value) -> bool) -> Vec<String> {
     let mut found: Vec<String> = wanted(value).then(String::new).into_iter().collect();
     let children: Vec<(String, &Value)> = match value {

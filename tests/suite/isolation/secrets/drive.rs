@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::canary::Canaries;
 use crate::isolation::findings::Findings;
 use crate::isolation::routes::cases::slots;
-use crate::isolation::routes::document::{Filled, Operation, Slot};
+use crate::isolation::routes::document::{Filled, Operation, Slot, leaves};
 use crate::isolation::routes::table::{ROUTES, Route};
 use crate::isolation::world::World;
 
@@ -110,7 +110,7 @@ impl Driver<'_> {
 
     /// A canary at each place, once as it should be there and once as something else; and a body that breaks off.
     async fn bodies(&mut self, way: &Way, filled: &Filled, body: &Value) -> anyhow::Result<()> {
-        for place in leaves(body, String::new()) {
+        for place in leaves(body) {
             let Some(said) = body.pointer(&place) else {
                 continue;
             };
@@ -185,21 +185,4 @@ impl Driver<'_> {
             self.canaries.search(&answer.what, told.as_bytes(), self.findings);
         }
     }
-}
-
-/// Pointers to every value of a body that holds no others.
-fn leaves(value: &Value, at: String) -> Vec<String> {
-    let children: Vec<(String, &Value)> = match value {
-        Value::Object(fields) => fields.iter().map(|(name, child)| (name.clone(), child)).collect(),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .map(|(n, child)| (n.to_string(), child))
-            .collect(),
-        _ => return vec![at],
-    };
-    children
-        .into_iter()
-        .flat_map(|(name, child)| leaves(child, format!("{at}/{name}")))
-        .collect()
 }
