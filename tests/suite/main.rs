@@ -8,4 +8,5 @@ mod journeys;
 mod manifests;
 mod observability;
 mod scene;
+mod spans;
 mod workspace;

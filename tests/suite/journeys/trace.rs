@@ -1,67 +1,44 @@
 //! One trace from an HTTP request over gRPC and NATS to a handler, as an OTLP receiver sees it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, ensure};
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use testkit::{Set, eventually};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, transport::Server};
 
 use crate::scene::Scene;
+use crate::spans::Spans;
 
-/// What was received: by trace id, the spans as `service/name`.
-#[derive(Clone, Default)]
-struct Receiver(Arc<Mutex<BTreeMap<Vec<u8>, BTreeSet<String>>>>);
-
-#[tonic::async_trait]
-impl TraceService for Receiver {
-    async fn export(
-        &self,
-        request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let mut traces = self.0.lock().map_err(|_| Status::internal("poisoned"))?;
-        for resource in request.into_inner().resource_spans {
-            let attributes = resource
-                .resource
-                .map(|resource| resource.attributes)
-                .unwrap_or_default();
-            let service = attributes
-                .into_iter()
-                .find(|attribute| attribute.key == "service.name")
-                .and_then(|attribute| attribute.value?.value)
-                .map_or_else(String::new, |value| match value {
-                    Value::StringValue(text) => text,
-                    other => format!("{other:?}"),
-                });
-            for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
-                traces
-                    .entry(span.trace_id)
-                    .or_default()
-                    .insert(format!("{service}/{}", span.name));
-            }
+/// By trace id, the spans as `service/name`.
+fn traces(exports: Vec<ExportTraceServiceRequest>) -> BTreeMap<Vec<u8>, BTreeSet<String>> {
+    let mut traces = BTreeMap::<_, BTreeSet<_>>::new();
+    for resource in exports.into_iter().flat_map(|export| export.resource_spans) {
+        let attributes = resource
+            .resource
+            .map(|resource| resource.attributes)
+            .unwrap_or_default();
+        let service = attributes
+            .into_iter()
+            .find(|attribute| attribute.key == "service.name")
+            .and_then(|attribute| attribute.value?.value)
+            .map_or_else(String::new, |value| match value {
+                Value::StringValue(text) => text,
+                other => format!("{other:?}"),
+            });
+        for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+            traces
+                .entry(span.trace_id)
+                .or_default()
+                .insert(format!("{service}/{}", span.name));
         }
-        Ok(Response::new(ExportTraceServiceResponse::default()))
     }
+    traces
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_trace_spans_http_grpc_nats_and_the_handler() -> anyhow::Result<()> {
-    let receiver = Receiver::default();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-    let endpoint = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(
-        Server::builder()
-            .add_service(TraceServiceServer::new(receiver.clone()))
-            .serve_with_incoming(TcpListenerStream::new(listener)),
-    );
+    let (receiver, endpoint) = Spans::receive().await?;
     let set = Set::start_with("trace", &[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]).await?;
     let scene = Scene::set(set.stack(), 1).await?;
     let contact = scene.scan("wx-1").await?;
@@ -69,7 +46,7 @@ async fn one_trace_spans_http_grpc_nats_and_the_handler() -> anyhow::Result<()> 
     // HTTP at groups → gRPC at customers → GroupJoined over NATS → broadcast's handler.
     scene.join(&series, &contact).await?;
     eventually(async || {
-        let traces = receiver.0.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
+        let traces = traces(receiver.received());
         let joined = traces
             .values()
             .find(|spans| {

@@ -2,22 +2,22 @@
 
 mod canary;
 mod drive;
-mod receiver;
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
 use client::Api;
+use prost::Message;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use testkit::{Set, eventually, http};
 
 use self::canary::Canaries;
 use self::drive::{Driver, REQUEST_ID, Way, ways};
-use self::receiver::Receiver;
 use super::findings::Findings;
 use super::replica::TALKATIVE;
 use super::world::World;
+use crate::spans::Spans;
 
 /// In the order in which they fail: a listener before those it listens to.
 const SERVICES: [&str; 5] = ["broadcast", "referral", "groups", "customers", "identity"];
@@ -31,7 +31,7 @@ const OUTBOX_TABLES: &str = "'outbox', 'inbox', 'request', 'dead_letter', 'relay
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_and_nobody_is_named_in_logs_spans_figures_and_refusals() -> anyhow::Result<()> {
-    let (receiver, endpoint) = Receiver::start().await?;
+    let (receiver, endpoint) = Spans::receive().await?;
     let env = [
         ("SHEQUN_LOG", TALKATIVE.to_owned()),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
@@ -151,7 +151,7 @@ async fn figures(set: &Set) -> anyhow::Result<Vec<(String, String)>> {
 fn search(
     set: &Set,
     processes: &[String],
-    receiver: &Receiver,
+    receiver: &Spans,
     figures: &[(String, String)],
     canaries: &Canaries,
     findings: &mut Findings,
@@ -173,7 +173,11 @@ fn search(
     for (place, text) in figures {
         canaries.search(place, text.as_bytes(), findings);
     }
-    let spans = receiver.received();
+    let spans: Vec<u8> = receiver
+        .received()
+        .iter()
+        .flat_map(Message::encode_to_vec)
+        .collect();
     canaries.search("a span", &spans, findings);
     let spans = String::from_utf8_lossy(&spans);
     for service in SERVICES {

@@ -1,4 +1,4 @@
-//! Takes the spans of all services, as they are on the wire.
+//! An OTLP receiver: takes the spans of all services, as they are on the wire.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,41 +8,39 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use prost::Message as _;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, transport::Server};
 
 #[derive(Clone, Default)]
-pub(super) struct Receiver(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Spans(Arc<Mutex<Vec<ExportTraceServiceRequest>>>);
 
-impl Receiver {
+impl Spans {
     /// Starts it; the second is its address.
-    pub(super) async fn start() -> anyhow::Result<(Self, String)> {
-        let receiver = Self::default();
+    pub(crate) async fn receive() -> anyhow::Result<(Self, String)> {
+        let spans = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        let service = TraceServiceServer::new(receiver.clone());
         tokio::spawn(
             Server::builder()
-                .add_service(service)
+                .add_service(TraceServiceServer::new(spans.clone()))
                 .serve_with_incoming(TcpListenerStream::new(listener)),
         );
-        Ok((receiver, endpoint))
+        Ok((spans, endpoint))
     }
 
-    pub(super) fn received(&self) -> Vec<u8> {
-        self.0.lock().map(|bytes| bytes.clone()).unwrap_or_default()
+    pub(crate) fn received(&self) -> Vec<ExportTraceServiceRequest> {
+        self.0.lock().map(|exports| exports.clone()).unwrap_or_default()
     }
 }
 
 #[tonic::async_trait]
-impl TraceService for Receiver {
+impl TraceService for Spans {
     async fn export(
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let mut bytes = self.0.lock().map_err(|_| Status::internal("poisoned"))?;
-        bytes.extend(request.into_inner().encode_to_vec());
+        let mut exports = self.0.lock().map_err(|_| Status::internal("poisoned"))?;
+        exports.push(request.into_inner());
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
 }
