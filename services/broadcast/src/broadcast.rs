@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::error::Error;
 use crate::outcome::Outcomes;
+use crate::schedule::{Priority, Schedule};
 use crate::task::Task;
 
 const TAGS_MAX: usize = 20;
@@ -68,6 +69,8 @@ pub(crate) enum State {
     Resolving,
     /// Members confirm their shares; what is confirmed is sent.
     Running,
+    /// Nothing is resolved or sent until somebody resumes it; members may confirm meanwhile.
+    Paused,
     /// Nothing more is sent; the recipients left are being noted as cancelled.
     Cancelling,
     /// Every recipient has a terminal state.
@@ -81,19 +84,20 @@ impl State {
         match self {
             Self::Resolving => "resolving",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Cancelling => "cancelling",
             Self::Finished => "finished",
             Self::Cancelled => "cancelled",
         }
     }
 
-    /// The state in which it ends once every recipient has a terminal state; none while the audience may grow
-    /// or when it has ended already.
+    /// The state in which it ends once every recipient has a terminal state; none while the audience may grow,
+    /// somebody holds it, or when it has ended already.
     pub(crate) const fn end(self) -> Option<Self> {
         match self {
             Self::Running => Some(Self::Finished),
             Self::Cancelling => Some(Self::Cancelled),
-            Self::Resolving | Self::Finished | Self::Cancelled => None,
+            Self::Resolving | Self::Paused | Self::Finished | Self::Cancelled => None,
         }
     }
 }
@@ -183,6 +187,17 @@ pub(crate) struct AcceptBroadcast {
     pub channel: ChannelName,
     /// Unlimited when absent.
     pub rate_per_s: Option<RatePerS>,
+    /// Which of the tenant's mass messages go first.
+    #[serde(default)]
+    pub priority: Priority,
+    /// Nothing is sent before, at most 90 days ahead; at once when absent. Members confirm before and after.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    pub send_at: Option<Timestamp>,
+    /// Nothing is sent after: who is not reached by then ends as `quiet_expired`, or `unconfirmed`.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    pub send_until: Option<Timestamp>,
 }
 
 impl AcceptBroadcast {
@@ -191,7 +206,15 @@ impl AcceptBroadcast {
     pub(crate) fn check_starter(&self, role: Role) -> Result<(), Error> {
         match self.kind {
             Kind::Enterprise if role < Role::Operator => Err(Error::OperatorNeeded),
-            Kind::Member | Kind::Enterprise => Ok(()),
+            Kind::Member | Kind::Enterprise => self.priority.check(role),
+        }
+    }
+
+    /// When it is to be sent.
+    pub(crate) fn schedule(&self) -> Schedule {
+        Schedule {
+            send_at: self.send_at,
+            send_until: self.send_until,
         }
     }
 }
@@ -209,6 +232,14 @@ pub(crate) struct Broadcast {
     pub tags_all: Vec<String>,
     pub channel: ChannelName,
     pub rate_per_s: Option<i32>,
+    #[serde(default)]
+    pub priority: Priority,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    pub send_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    pub send_until: Option<Timestamp>,
     pub started_by: MemberId,
     pub state: State,
     /// What a person should know about how it went.
@@ -231,6 +262,9 @@ impl Broadcast {
             tags_all: command.audience.tags_all.names(),
             channel: command.channel,
             rate_per_s: command.rate_per_s.map(|rate| rate.0),
+            priority: command.priority,
+            send_at: command.send_at,
+            send_until: command.send_until,
             started_by: starter,
             state: State::Resolving,
             note: None,
@@ -239,17 +273,62 @@ impl Broadcast {
         }
     }
 
+    /// Whether this member may stop it and let it go on: whoever started it, and operators.
+    fn check_control(&self, member: MemberId, role: Role) -> Result<(), Error> {
+        let is_own = self.kind == Kind::Member && self.started_by == member;
+        if is_own || role >= Role::Operator {
+            return Ok(());
+        }
+        Err(Error::OperatorNeeded)
+    }
+
     /// What cancelling makes of it: the state to go to, or none when it was cancelled before.
     pub(crate) fn cancel(&self, member: MemberId, role: Role) -> Result<Option<State>, Error> {
-        let is_own = self.kind == Kind::Member && self.started_by == member;
-        if !is_own && role < Role::Operator {
-            return Err(Error::OperatorNeeded);
-        }
+        self.check_control(member, role)?;
         match self.state {
-            State::Resolving | State::Running => Ok(Some(State::Cancelling)),
+            State::Resolving | State::Running | State::Paused => Ok(Some(State::Cancelling)),
             State::Cancelling | State::Cancelled => Ok(None),
             State::Finished => Err(Error::BroadcastFinished),
         }
+    }
+
+    /// Whether there is something to pause: nothing when it is paused already.
+    pub(crate) fn pause(&self, member: MemberId, role: Role) -> Result<bool, Error> {
+        self.check_control(member, role)?;
+        match self.state {
+            State::Resolving | State::Running => Ok(true),
+            State::Paused => Ok(false),
+            State::Cancelling | State::Cancelled => Err(Error::BroadcastCancelled),
+            State::Finished => Err(Error::BroadcastFinished),
+        }
+    }
+
+    /// Puts off, or forward, what has not begun.
+    pub(crate) fn reschedule(
+        &self,
+        schedule: &Schedule,
+        member: MemberId,
+        role: Role,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        self.pause(member, role)?;
+        if self.schedule().has_begun(now) {
+            return Err(Error::ScheduleOver);
+        }
+        schedule.check(now)
+    }
+
+    /// When it is to be sent.
+    pub(crate) fn schedule(&self) -> Schedule {
+        Schedule {
+            send_at: self.send_at,
+            send_until: self.send_until,
+        }
+    }
+
+    /// Whether there is something to resume: nothing when it goes on already.
+    pub(crate) fn resume(&self, member: MemberId, role: Role) -> Result<bool, Error> {
+        self.pause(member, role).map(|goes_on| !goes_on)
     }
 }
 
@@ -338,6 +417,35 @@ mod tests {
     }
 
     #[test]
+    fn a_starter_or_an_operator_pauses_and_resumes_what_is_not_over() {
+        let starter = MemberId::new();
+        let mut own = Broadcast::accept(&command("member"), starter, Timestamp::UNIX_EPOCH);
+        let (pause, resume) = (
+            |own: &Broadcast| own.pause(starter, Role::Agent),
+            |own: &Broadcast| own.resume(starter, Role::Agent),
+        );
+        for (state, is_paused) in [
+            (State::Resolving, false),
+            (State::Running, false),
+            (State::Paused, true),
+        ] {
+            own.state = state;
+            assert_eq!(pause(&own).unwrap(), !is_paused);
+            assert_eq!(resume(&own).unwrap(), is_paused);
+            assert!(own.pause(MemberId::new(), Role::Operator).is_ok());
+            let stranger = own.resume(MemberId::new(), Role::Agent);
+            assert!(matches!(stranger, Err(Error::OperatorNeeded)));
+        }
+        for state in [State::Cancelling, State::Cancelled] {
+            own.state = state;
+            assert!(matches!(pause(&own), Err(Error::BroadcastCancelled)));
+            assert!(matches!(resume(&own), Err(Error::BroadcastCancelled)));
+        }
+        own.state = State::Finished;
+        assert!(matches!(resume(&own), Err(Error::BroadcastFinished)));
+    }
+
+    #[test]
     fn an_audience_rests_for_a_minute_at_most() {
         let secs = |failures| rest_before_turn(failures).as_secs();
         assert_eq!([0, 1, 2, 6, 7, 1_000].map(secs), [0, 1, 2, 32, 60, 60]);
@@ -347,7 +455,7 @@ mod tests {
     fn it_ends_once() {
         assert_eq!(State::Running.end(), Some(State::Finished));
         assert_eq!(State::Cancelling.end(), Some(State::Cancelled));
-        for state in [State::Resolving, State::Finished, State::Cancelled] {
+        for state in [State::Resolving, State::Paused, State::Finished, State::Cancelled] {
             assert_eq!(state.end(), None);
         }
     }

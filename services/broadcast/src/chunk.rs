@@ -6,7 +6,8 @@
 //!  waiting ──────────► ready ──────────► queued ───────► sending ───────────────────────► done
 //!     │                  │ ▲                │ │            │  │
 //!     │                  │ └────────────────┘─┼────────────┘  └─ lease expired, handed back, hint lost: ready
-//!     └──────────────────┴────────────────────┴► cancelled       (cancel while sending: the worker ends the rest)
+//!     └──────────────────┴────────────────────┴► cancelled       (cancel while sending: the worker ends the rest;
+//!                                                                  pause: queued and sending go back to ready)
 //! ```
 
 use std::time::Duration;
@@ -123,21 +124,6 @@ pub(crate) fn rest_after(attempts: i32) -> Duration {
     Duration::from_secs(1 << attempts.saturating_sub(1).clamp(0, 4))
 }
 
-/// Puts chunks of several tenants in an order in which each has its turn.
-pub(crate) fn in_turns(hints: Vec<Hint>) -> Vec<Hint> {
-    let mut turns = std::collections::HashMap::new();
-    let mut numbered: Vec<_> = hints
-        .into_iter()
-        .map(|hint| {
-            let turn: &mut u32 = turns.entry(hint.chunk.tenant).or_default();
-            *turn += 1;
-            (*turn, hint)
-        })
-        .collect();
-    numbered.sort_by_key(|(turn, _)| *turn);
-    numbered.into_iter().map(|(_, hint)| hint).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -169,24 +155,6 @@ mod tests {
         assert_eq!(never_handed(&unended, 0, 50).len(), 120);
         assert_eq!(never_handed(&unended, 1, 50), &unended[50..]);
         assert!(never_handed(&unended[..20], 3, 50).is_empty());
-    }
-
-    #[test]
-    fn tenants_take_turns() {
-        let (a, b) = (TenantId::new(), TenantId::new());
-        let hint = |tenant, n| Hint {
-            chunk: ChunkKey {
-                tenant,
-                broadcast: BroadcastId::new(),
-                n,
-            },
-            epoch: 1,
-        };
-        let order: Vec<_> = in_turns(vec![hint(a, 0), hint(a, 1), hint(a, 2), hint(b, 0)])
-            .iter()
-            .map(|hint| (hint.chunk.tenant, hint.chunk.n))
-            .collect();
-        assert_eq!(order, [(a, 0), (b, 0), (a, 1), (a, 2)]);
     }
 
     #[derive(Clone, Debug)]

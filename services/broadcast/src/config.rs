@@ -188,6 +188,10 @@ impl Knobs {
         Duration::from_millis(self.tick_millis)
     }
 
+    pub(crate) fn task_expiry(&self) -> Duration {
+        Duration::from_secs(self.task_expiry_secs.into())
+    }
+
     pub(crate) fn window_guard(&self) -> Duration {
         Duration::from_secs(self.window_guard_secs)
     }

@@ -13,10 +13,22 @@ pub(crate) enum Error {
     TenantUnverified,
     #[error("a mass message to the whole tenant is for operators and above")]
     OperatorNeeded,
+    #[error("an urgent mass message is for operators and above")]
+    UrgentOperatorNeeded,
+    #[error("{0} is in the past")]
+    SchedulePast(&'static str),
+    #[error("{0} is more than 90 days ahead")]
+    ScheduleFar(&'static str),
+    #[error("send_until is not after send_at")]
+    ScheduleEmpty,
+    #[error("the mass message has begun to be sent, or may have")]
+    ScheduleOver,
     #[error("there is no such mass message")]
     BroadcastUnknown,
     #[error("the mass message is finished")]
     BroadcastFinished,
+    #[error("the mass message is cancelled")]
+    BroadcastCancelled,
     #[error("you have no such task")]
     TaskUnknown,
     #[error("the task expired unconfirmed")]
@@ -88,8 +100,24 @@ impl From<Error> for Problem {
                 .remedy("have the tenant verified by a reviewer first"),
             Error::OperatorNeeded => say(Class::Forbidden, "operator_needed")
                 .remedy("ask an operator, or send to your own contacts with the kind `member`"),
+            Error::UrgentOperatorNeeded => say(Class::Forbidden, "operator_needed")
+                .field("priority")
+                .remedy("ask an operator, or send it with the priority `normal`"),
+            Error::SchedulePast(field) => say(Class::Invalid, "schedule_past")
+                .field(field)
+                .remedy("give a time in the future, or leave it out"),
+            Error::ScheduleFar(field) => say(Class::Invalid, "schedule_far")
+                .field(field)
+                .remedy("give a time within 90 days"),
+            Error::ScheduleEmpty => say(Class::Invalid, "schedule_empty")
+                .field("send_until")
+                .remedy("give a time after send_at"),
+            Error::ScheduleOver => {
+                say(Class::Refused, "schedule_over").remedy("pause or cancel it, and start a new one")
+            }
             Error::BroadcastUnknown => say(Class::NotFound, "broadcast_unknown"),
             Error::BroadcastFinished => say(Class::Refused, "broadcast_finished"),
+            Error::BroadcastCancelled => say(Class::Refused, "broadcast_cancelled").remedy("start a new one"),
             Error::TaskUnknown => say(Class::NotFound, "task_unknown"),
             Error::TaskExpired => say(Class::Refused, "task_expired")
                 .remedy("start the mass message again, and confirm it in time"),

@@ -22,6 +22,8 @@ use crate::store;
 pub(crate) enum Released {
     /// The mass message was cancelled.
     Cancelled,
+    /// The mass message is paused.
+    Paused,
     /// This process is to end.
     Draining,
     /// The window whose caps were taken is over.
@@ -117,6 +119,7 @@ impl Pulse {
                     let sure_until = asked + self.state.knobs.lease();
                     self.sender.send_modify(|hold| hold.sure_until = sure_until);
                 }
+                Ok(Some(BroadcastState::Paused)) => break Released::Paused,
                 Ok(Some(_)) => break Released::Cancelled,
                 Ok(None) => break Released::Lost,
                 // The grip lapses by itself when this goes on.

@@ -15,6 +15,7 @@ mod ops;
 mod outcome;
 mod pace;
 mod queue;
+mod schedule;
 mod share;
 mod split;
 mod store;

@@ -1,6 +1,8 @@
 //! The work queue: hints which chunks to send. Everything in it can be made again from the database, so only the
 //! dispatcher and the reconciler publish here, without an outbox, and a wiped stream costs nothing but time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_nats::jetstream::Message;
@@ -30,11 +32,17 @@ pub(crate) struct Queue {
     bus: Bus,
     /// How long a hint may be with a silent worker: as long as its lease on the chunk.
     ack_wait: Duration,
+    /// Chunks that workers can send at once, as far as they were seen of late.
+    lanes: Arc<AtomicI64>,
 }
 
 impl Queue {
     pub(crate) fn new(bus: Bus, ack_wait: Duration) -> Self {
-        Self { bus, ack_wait }
+        Self {
+            bus,
+            ack_wait,
+            lanes: Arc::default(),
+        }
     }
 
     /// Makes sure stream and consumer are there, as they have to be after a wipe. A stream that is there stays as it is:
@@ -92,7 +100,16 @@ impl Queue {
             Err(_) => self.set_up().await?,
         };
         let info = consumer.cached_info();
+        // A lane waits for a hint or works on one; in between it is not seen, and one that is gone is not missed at once.
+        let seen = (info.num_waiting + info.num_ack_pending) as i64;
+        let before = self.lanes.load(Ordering::Relaxed);
+        self.lanes.store(seen.max((seen + before) / 2), Ordering::Relaxed);
         Ok(info.num_pending + info.num_ack_pending as u64)
+    }
+
+    /// Lanes of all workers, as `outstanding` saw them.
+    pub(crate) fn lanes(&self) -> i64 {
+        self.lanes.load(Ordering::Relaxed)
     }
 }
 

@@ -8,6 +8,8 @@ mod ending;
 mod inbox;
 mod interleaving;
 mod pace;
+mod pause;
 mod peers;
 mod scene;
+mod schedule;
 mod webhooks;

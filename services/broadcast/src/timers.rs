@@ -8,6 +8,7 @@ use crate::State;
 use crate::error::Error;
 use crate::ops;
 use crate::queue::Queue;
+use crate::share::Turns;
 
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -25,14 +26,15 @@ pub(crate) async fn resolve(state: State, stopping: CancellationToken) -> anyhow
 }
 
 pub(crate) async fn dispatch(state: State, queue: Queue, stopping: CancellationToken) -> anyhow::Result<()> {
+    let mut turns = Turns::default();
     while !stopping.is_cancelled() {
-        pause(
-            "dispatch",
-            ops::dispatch(&state, &queue).await,
-            state.knobs.tick(),
-            &stopping,
-        )
-        .await;
+        let dispatched = ops::dispatch(&state, &queue, &mut turns).await;
+        // Lanes are never without work for long.
+        let period = match turns.is_idle() {
+            true => state.knobs.tick(),
+            false => state.knobs.tick() / 4,
+        };
+        pause("dispatch", dispatched, period, &stopping).await;
     }
     Ok(())
 }

@@ -25,6 +25,9 @@ pub(crate) enum Thing {
     Broadcast,
     /// One the agent started.
     OwnBroadcast,
+    PausedBroadcast,
+    /// One that is to be sent the day after tomorrow.
+    PlannedBroadcast,
     Task,
     Message,
     Order,
@@ -52,6 +55,7 @@ pub(crate) enum Thing {
     ReviewerPassword,
     EventId,
     NewOrder,
+    Tomorrow,
     Is(&'static str),
     /// Leaves the field out.
     Absent,
@@ -75,11 +79,11 @@ impl Thing {
     pub(crate) fn owned(self) -> Owned {
         use Thing::{
             Broadcast, Code, Contact, Earner, ExternalId, Follower, Group, Import, Member, Message, Order,
-            OwnBroadcast, Seat, Series, SpareMember, Task,
+            OwnBroadcast, PausedBroadcast, PlannedBroadcast, Seat, Series, SpareMember, Task,
         };
         match self {
             Member | SpareMember | Code | Contact | Follower | Import | Series | Group | Seat | Broadcast
-            | OwnBroadcast | Order => Owned::ByTenant,
+            | OwnBroadcast | PausedBroadcast | PlannedBroadcast | Order => Owned::ByTenant,
             Task | Message => Owned::ByPerson,
             ExternalId | Earner => Owned::ByName,
             _ => Owned::ByNobody,
@@ -111,6 +115,11 @@ impl Thing {
             Self::Seat => seat(world).await?,
             Self::Broadcast => scene.broadcast(&scene.operator, "enterprise", json!({})).await?,
             Self::OwnBroadcast => scene.broadcast(world.agent()?, "member", json!({})).await?,
+            Self::PausedBroadcast => paused_broadcast(world).await?,
+            Self::PlannedBroadcast => {
+                let plan = json!({"send_at": hours_ahead(48)});
+                scene.broadcast(&scene.operator, "enterprise", plan).await?
+            }
             Self::Task => task(world).await?,
             Self::Message => message(world).await?,
             Self::Order => order(world).await?,
@@ -133,6 +142,7 @@ impl Thing {
             Self::Newcomer => fresh("wx"),
             Self::EventId => fresh("evt"),
             Self::NewOrder => fresh("YJ"),
+            Self::Tomorrow => hours_ahead(24),
             Self::Is(value) => value.to_owned(),
             Self::Absent => return Ok(Value::Null),
         };
@@ -190,18 +200,34 @@ async fn seat(world: &World) -> anyhow::Result<String> {
     Ok(group)
 }
 
+/// A time as requests say it.
+fn hours_ahead(hours: i64) -> String {
+    (chassis::Clock::system().now() + jiff::SignedDuration::from_hours(hours)).to_string()
+}
+
+async fn paused_broadcast(world: &World) -> anyhow::Result<String> {
+    let scene = &world.scene;
+    let broadcast = scene.broadcast(&scene.operator, "enterprise", json!({})).await?;
+    let path = format!("/v1/broadcasts/{broadcast}/pause");
+    operator_posts(world, "broadcast", &path, json!({})).await?;
+    Ok(broadcast)
+}
+
 async fn task(world: &World) -> anyhow::Result<String> {
-    let agent = world.agent()?;
-    let broadcast = world.scene.broadcast(agent, "member", json!({})).await?;
+    let (scene, agent) = (&world.scene, world.agent()?);
     eventually(async || {
-        let tasks = world
-            .api()
-            .get("broadcast", "/v1/tasks?limit=500")
-            .token(&agent.token)
-            .ok()
-            .await?;
-        let tasks = tasks["items"].as_array().context("items")?;
-        let task = tasks.iter().find(|task| task["broadcast_id"] == *broadcast);
+        let broadcast = scene.broadcast(agent, "member", json!({})).await?;
+        let progress = eventually(async || {
+            let progress = scene.progress(&broadcast).await?;
+            ensure!(progress["state"] != "resolving", "{progress}");
+            anyhow::Ok(progress)
+        })
+        .await?;
+        let task = progress["tasks"].get(0);
+        if task.is_none() {
+            // The contact has withdrawn its consent by now, for whoever tries that: another one may be the agent's.
+            scene.scan(&fresh("wx")).await?;
+        }
         text(task.context("no task yet")?, "task_id")
     })
     .await

@@ -9,6 +9,7 @@ use contracts::BroadcastId;
 
 use crate::broadcast::{AcceptBroadcast, Broadcast, Progress};
 use crate::error::Error;
+use crate::schedule::Schedule;
 use crate::store::receipt::Receipt;
 use crate::{State, ops, store};
 
@@ -78,6 +79,56 @@ pub(super) async fn cancel_broadcast(
     Path(broadcast): Path<BroadcastId>,
 ) -> Result<Json<Progress>, Problem> {
     Ok(Json(ops::cancel(&state, agent, broadcast).await?))
+}
+
+/// Pause a mass message
+///
+/// By whoever started it, or an operator. Who was not sent to within a second waits until it is resumed; members may
+/// still confirm, and their time to do so still passes. Repeating it changes nothing.
+#[utoipa::path(
+    post, path = "/v1/broadcasts/{broadcast_id}/pause", tag = "broadcasts",
+    params(("broadcast_id" = BroadcastId, Path)), responses((status = 200, body = Progress))
+)]
+pub(super) async fn pause_broadcast(
+    extract::State(state): extract::State<State>,
+    agent: Agent,
+    Path(broadcast): Path<BroadcastId>,
+) -> Result<Json<Progress>, Problem> {
+    Ok(Json(ops::pause(&state, agent, broadcast).await?))
+}
+
+/// Resume a paused mass message
+///
+/// By whoever started it, or an operator. It goes on where it was paused. Repeating it changes nothing.
+#[utoipa::path(
+    post, path = "/v1/broadcasts/{broadcast_id}/resume", tag = "broadcasts",
+    params(("broadcast_id" = BroadcastId, Path)), responses((status = 200, body = Progress))
+)]
+pub(super) async fn resume_broadcast(
+    extract::State(state): extract::State<State>,
+    agent: Agent,
+    Path(broadcast): Path<BroadcastId>,
+) -> Result<Json<Progress>, Problem> {
+    Ok(Json(ops::resume(&state, agent, broadcast).await?))
+}
+
+/// Reschedule a mass message
+///
+/// By whoever started it, or an operator, before it has begun: the whole of its schedule is replaced. Members have as
+/// long to confirm as before.
+#[utoipa::path(
+    put, path = "/v1/broadcasts/{broadcast_id}/schedule", tag = "broadcasts",
+    params(("broadcast_id" = BroadcastId, Path)), request_body = Schedule,
+    responses((status = 200, body = Progress))
+)]
+pub(super) async fn reschedule_broadcast(
+    extract::State(state): extract::State<State>,
+    agent: Agent,
+    Path(broadcast): Path<BroadcastId>,
+    Json(schedule): Json<Schedule>,
+) -> Result<Json<Progress>, Problem> {
+    let progress = ops::reschedule(&state, agent, broadcast, &schedule).await?;
+    Ok(Json(progress))
 }
 
 /// List a mass message's receipts

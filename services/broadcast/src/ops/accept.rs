@@ -22,6 +22,7 @@ pub(crate) async fn accept(
     if let Some(answer) = request::earlier(&mut tx, key).await? {
         return Ok(answer);
     }
+    command.schedule().check(now)?;
     if !store::tenant::is_verified(&mut *tx, agent.tenant).await? {
         return Err(Error::TenantUnverified);
     }

@@ -60,12 +60,19 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
         Verdict::Stale => return Ok(Claimed::Stale),
         Verdict::Busy => return Ok(Claimed::Later(state.knobs.lease() / 3)),
     }
+    if found.is_held() {
+        // Dispatched while that came about.
+        store::lease::put_back(&mut *tx, hint.chunk).await?;
+        tx.commit().await?;
+        return Ok(Claimed::Stale);
+    }
     let policy = Policy::of(found.kind, found.member);
     let window = store::lease::window(&mut *tx, policy.window, &found.zone).await?;
     let left = Duration::try_from_secs_f64(window.left_secs).unwrap_or_default();
     let Some(send_for) = time_to_send(left, state.knobs.window_guard()) else {
         return Ok(Claimed::Later(left + Duration::from_millis(100)));
     };
+    let send_for = send_for.min(found.left());
 
     let lease = Lease {
         chunk: hint.chunk,

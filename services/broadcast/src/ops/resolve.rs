@@ -8,7 +8,6 @@ use std::time::Duration;
 use contracts::customers::v1::customers_service_client::CustomersServiceClient;
 use contracts::customers::v1::{AudienceEntry, StreamAudienceRequest, StreamAudienceResponse};
 use contracts::{BroadcastId, MemberId, TenantId};
-use jiff::SignedDuration;
 use outbox::{Actor, crash_point};
 use tonic::Status;
 use uuid::Uuid;
@@ -173,11 +172,10 @@ impl Resolver<'_> {
     /// The audience is complete: each sending member gets her share to confirm.
     async fn end(&self, cursor: &str, split: &Split) -> Result<(), Error> {
         let now = self.state.clock.now();
-        let expires_at = now
-            .checked_add(SignedDuration::from_secs(
-                self.state.knobs.task_expiry_secs.into(),
-            ))
-            .map_err(|error| Error::Audience(error.to_string()))?;
+        let expires_at = self
+            .what
+            .schedule()
+            .confirm_by(now, self.state.knobs.task_expiry());
         let mut tx = self.state.db.begin(self.tenant).await?;
         let (id, owner) = (self.broadcast, self.owner);
         if !store::resolve::advance(&mut *tx, id, owner, cursor, split.placed_to, LEASE_SECS).await? {

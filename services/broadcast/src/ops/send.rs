@@ -9,7 +9,7 @@ use outbox::crash_point;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::settle::{cancel_rest, release, settle};
+use super::settle::{cancel_rest, pause_rest, release, settle};
 use super::{Claim, Claimed, claim};
 use crate::State;
 use crate::channel::Channels;
@@ -93,6 +93,7 @@ pub(crate) async fn work_off(
     match grip.released() {
         _ if is_complete => release(state, claim, ChunkState::Done, false).await,
         Some(Released::Cancelled) => cancel_rest(state, claim, is_in_doubt).await,
+        Some(Released::Paused) => pause_rest(state, claim, is_in_doubt).await,
         Some(Released::Lost) => Err(Error::LeaseLost),
         // For another worker, another window, or when its tokens are due.
         Some(Released::Draining | Released::WindowOver) | None => {

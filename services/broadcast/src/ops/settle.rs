@@ -91,6 +91,33 @@ pub(crate) async fn cancel_rest(state: &State, claim: &Claim, is_in_doubt: bool)
     Ok(())
 }
 
+/// The rest of a chunk whose mass message is paused: it may be dispatched again. A pause can last, so whoever was not
+/// called meanwhile belongs to other mass messages: caps go back, but for those in doubt.
+pub(crate) async fn pause_rest(state: &State, claim: &Claim, is_in_doubt: bool) -> Result<(), Error> {
+    let (chunk, lease_secs) = (claim.lease.chunk, state.knobs.lease().as_secs_f64());
+    let mut tx = state.db.begin(chunk.tenant).await?;
+    if store::lease::renew(&mut *tx, claim.lease, lease_secs, false)
+        .await?
+        .is_none()
+    {
+        return Err(Error::LeaseLost);
+    }
+    let unended = store::chunk::unended(&mut *tx, chunk).await?;
+    let unsent = never_handed(&unended, is_in_doubt.into(), state.knobs.sub_batch_recipients());
+    store::cap::give_back(
+        &mut *tx,
+        chunk.tenant,
+        claim.policy,
+        chunk.broadcast,
+        unsent,
+        None,
+    )
+    .await?;
+    store::lease::release(&mut *tx, claim.lease, ChunkState::Ready, is_in_doubt).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Ends the lease (T3): one statement, fenced like the others.
 pub(crate) async fn release(
     state: &State,

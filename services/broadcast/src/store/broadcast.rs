@@ -6,6 +6,7 @@ use jiff_sqlx::ToSqlx as _;
 use sqlx::PgExecutor;
 
 use crate::broadcast::{Broadcast, ChannelName, Kind, State};
+use crate::schedule::{Priority, Schedule};
 
 pub(crate) async fn insert(
     db: impl PgExecutor<'_>,
@@ -15,8 +16,8 @@ pub(crate) async fn insert(
     sqlx::query!(
         "insert into broadcast
            (tenant_id, broadcast_id, kind, title, text, tags_any, tags_all, channel, rate_per_s, started_by,
-            state, accepted_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11)",
+            state, accepted_at, priority, send_at, send_until)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11, $12, $13, $14)",
         tenant.0,
         broadcast.broadcast_id.0,
         broadcast.kind.name(),
@@ -28,6 +29,9 @@ pub(crate) async fn insert(
         broadcast.rate_per_s,
         broadcast.started_by.0,
         broadcast.accepted_at.to_sqlx() as _,
+        broadcast.priority.name(),
+        broadcast.send_at.map(|at| at.to_sqlx()) as _,
+        broadcast.send_until.map(|until| until.to_sqlx()) as _,
     )
     .execute(db)
     .await
@@ -43,6 +47,9 @@ struct Row {
     tags_all: Vec<String>,
     channel: ChannelName,
     rate_per_s: Option<i32>,
+    priority: Priority,
+    send_at: Option<jiff_sqlx::Timestamp>,
+    send_until: Option<jiff_sqlx::Timestamp>,
     started_by: contracts::MemberId,
     state: State,
     note: Option<String>,
@@ -61,6 +68,9 @@ impl From<Row> for Broadcast {
             tags_all: row.tags_all,
             channel: row.channel,
             rate_per_s: row.rate_per_s,
+            priority: row.priority,
+            send_at: row.send_at.map(Into::into),
+            send_until: row.send_until.map(Into::into),
             started_by: row.started_by,
             state: row.state,
             note: row.note,
@@ -74,7 +84,9 @@ pub(crate) async fn find(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Resu
     sqlx::query_as!(
         Row,
         r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text, tags_any, tags_all,
-             channel as "channel: ChannelName", rate_per_s, started_by as "started_by: _", state as "state: State",
+             channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
+             send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
+             started_by as "started_by: _", state as "state: State",
              note, accepted_at, finished_at as "finished_at?: jiff_sqlx::Timestamp"
            from broadcast where broadcast_id = $1"#,
         id.0
@@ -84,10 +96,11 @@ pub(crate) async fn find(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Resu
     .map(|row| row.map(Into::into))
 }
 
-/// Keeps the resolver, a cancellation and the end from passing each other.
+/// Keeps the resolver, a cancellation and the end from passing each other. What merely refers to it, such as a message in
+/// an inbox, neither waits nor is waited for.
 pub(crate) async fn lock(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        "select broadcast_id from broadcast where broadcast_id = $1 for update",
+        "select broadcast_id from broadcast where broadcast_id = $1 for no key update",
         id.0
     )
     .fetch_optional(db)
@@ -105,7 +118,9 @@ pub(crate) async fn page(
     sqlx::query_as!(
         Row,
         r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text, tags_any, tags_all,
-             channel as "channel: ChannelName", rate_per_s, started_by as "started_by: _", state as "state: State",
+             channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
+             send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
+             started_by as "started_by: _", state as "state: State",
              note, accepted_at, finished_at as "finished_at?: jiff_sqlx::Timestamp"
            from broadcast
            where tenant_id = $1 and ($2::uuid is null or broadcast_id < $2)
@@ -130,6 +145,29 @@ pub(crate) async fn set_state(db: impl PgExecutor<'_>, id: BroadcastId, state: S
     .map(drop)
 }
 
+/// Holds it where it is; whoever resolves it finds out with the next page.
+pub(crate) async fn pause(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update broadcast set state = 'paused', paused_from = state where broadcast_id = $1",
+        id.0
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Lets a paused one go on from where it was held. Its resolver's lease is of no use to anybody any more.
+pub(crate) async fn resume(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update broadcast set state = paused_from, paused_from = null, resolve_owner = null, resolve_until = null
+         where broadcast_id = $1 and state = 'paused'",
+        id.0
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
 pub(crate) async fn end(
     db: impl PgExecutor<'_>,
     id: BroadcastId,
@@ -147,6 +185,42 @@ pub(crate) async fn end(
     .execute(db)
     .await
     .map(drop)
+}
+
+pub(crate) async fn reschedule(
+    db: impl PgExecutor<'_>,
+    id: BroadcastId,
+    schedule: &Schedule,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update broadcast set send_at = $2, send_until = $3 where broadcast_id = $1",
+        id.0,
+        schedule.send_at.map(|at| at.to_sqlx()) as _,
+        schedule.send_until.map(|until| until.to_sqlx()) as _,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Mass messages of all tenants whose time is over, and of which something is left that nobody is sending.
+pub(crate) async fn outlasted(
+    db: impl PgExecutor<'_>,
+    rows_max: i64,
+) -> sqlx::Result<Vec<(TenantId, BroadcastId)>> {
+    sqlx::query!(
+        r#"select tenant_id as "tenant: TenantId", broadcast_id as "broadcast: BroadcastId"
+           from broadcast
+           where state in ('running', 'paused') and send_until <= now()
+             and exists (
+               select from chunk where chunk.broadcast_id = broadcast.broadcast_id and ended < recipients
+                 and chunk.state in ('waiting', 'ready', 'queued'))
+           order by broadcast_id limit $1"#,
+        rows_max
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| rows.into_iter().map(|row| (row.tenant, row.broadcast)).collect())
 }
 
 /// Mass messages of all tenants whose recipients all have a terminal state.

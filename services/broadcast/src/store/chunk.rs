@@ -110,6 +110,34 @@ pub(crate) async fn withdraw(
     .map(drop)
 }
 
+/// Takes what nobody confirmed out of the way for good.
+pub(crate) async fn withdraw_waiting(db: impl PgExecutor<'_>, broadcast: BroadcastId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with picked as (
+           select n from chunk where broadcast_id = $1 and state = 'waiting' order by n for update)
+         update chunk set state = 'cancelled', ends_as = 'unconfirmed'
+         from picked where broadcast_id = $1 and chunk.n = picked.n",
+        broadcast.0,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Takes chunks back from the queue: hints of them are stale. A worker that holds one learns of the pause by its pulse.
+pub(crate) async fn take_back(db: impl PgExecutor<'_>, broadcast: BroadcastId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with picked as (
+           select n from chunk where broadcast_id = $1 and state = 'queued' order by n for update)
+         update chunk set state = 'ready'
+         from picked where broadcast_id = $1 and chunk.n = picked.n",
+        broadcast.0,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
 /// Withdrawn chunks of all tenants whose recipients have not all got their terminal state.
 pub(crate) async fn withdrawn(db: impl PgExecutor<'_>, rows_max: i64) -> sqlx::Result<Vec<ChunkKey>> {
     sqlx::query!(

@@ -4,7 +4,8 @@ use contracts::{BroadcastId, TenantId};
 use sqlx::PgExecutor;
 
 use crate::chunk::{ChunkKey, Hint};
-use crate::share::Backlog;
+use crate::schedule::Priority;
+use crate::share::{Due, Flow};
 
 /// Names the dispatcher's lock among the database's advisory locks.
 const LEADER: i64 = 0x5348_4551_554e_0001;
@@ -16,70 +17,103 @@ pub(crate) async fn lead(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
         .await
 }
 
-/// Every tenant with something in flight or ready; of what is ready, no more than a window is counted, and nothing whose
-/// tokens are not due soon.
-pub(crate) async fn backlogs(
+/// What each flow has queued or being sent: how many chunks, and for how many seconds the oldest.
+pub(crate) async fn flows_in_flight(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(Flow, i64, f64)>> {
+    sqlx::query!(
+        r#"select tenant_id as "tenant: TenantId", priority as "priority: Priority", count(*) as "chunks!",
+             coalesce(extract(epoch from now() - min(queued_at)), 0)::float8 as "oldest_secs!"
+           from chunk join broadcast using (tenant_id, broadcast_id)
+           where chunk.state in ('queued', 'sending')
+           group by tenant_id, priority"#
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| {
+        let flow = |tenant, priority| Flow { tenant, priority };
+        rows.into_iter()
+            .map(|row| (flow(row.tenant, row.priority), row.chunks, row.oldest_secs))
+            .collect()
+    })
+}
+
+/// What may be dispatched of each flow next, its oldest mass message first: no more than a number of chunks, and nothing
+/// whose time has not come or whose tokens are not due soon. Of a mass message with a rate no more wait in the queue than
+/// a second's tokens are for.
+pub(crate) async fn due(
     db: impl PgExecutor<'_>,
-    window_chunks: i64,
+    chunks_max: i64,
     soon_secs: f64,
-) -> sqlx::Result<Vec<Backlog>> {
-    sqlx::query_as!(
-        Backlog,
-        r#"select tenant_id as "tenant: TenantId",
-             (select count(*) from chunk
-              where chunk.tenant_id = busy.tenant_id and state in ('queued', 'sending')) as "in_flight!",
-             (select count(*) from (
-                select from chunk where chunk.tenant_id = busy.tenant_id and state = 'ready' and not exists (
-                  select from broadcast where broadcast.broadcast_id = chunk.broadcast_id
-                    and paced_to > now() + make_interval(secs => $2))
-                limit $1) as ready) as "ready!"
-           from (select distinct tenant_id from broadcast where state in ('running', 'cancelling')) as busy
-           order by tenant_id"#,
-        window_chunks,
+) -> sqlx::Result<Vec<(Flow, Due)>> {
+    sqlx::query!(
+        r#"with open as materialized (
+             select tenant_id, broadcast_id, priority, rate_per_s from broadcast
+             where state in ('running', 'cancelling')
+               and coalesce(paced_to <= now() + make_interval(secs => $2), true)
+               and (coalesce(send_at <= now(), true) or state = 'cancelling'))
+           select flow.tenant_id as "tenant!: TenantId", flow.priority as "priority!: Priority",
+             next.broadcast_id as "broadcast!: BroadcastId", next.n as "n!", next.recipients as "recipients!"
+           from (select distinct tenant_id, priority from open) as flow
+           cross join lateral (
+             select broadcast_id, ready.n, ready.recipients
+             from open
+             cross join lateral (
+               select n, recipients, coalesce(not_before, '-infinity') as due_at from chunk
+               where chunk.tenant_id = flow.tenant_id and chunk.broadcast_id = open.broadcast_id
+                 and state = 'ready' and coalesce(not_before, '-infinity') <= now()
+               order by coalesce(not_before, '-infinity'), n
+               limit case when rate_per_s is null then $1 else greatest(0, least($1, 1 + rate_per_s / 500 - (
+                 select count(*) from chunk as waiting
+                 where waiting.tenant_id = flow.tenant_id and waiting.broadcast_id = open.broadcast_id
+                   and waiting.state = 'queued'))) end) as ready
+             where open.tenant_id = flow.tenant_id and open.priority = flow.priority
+             order by broadcast_id, ready.due_at, ready.n limit $1) as next"#,
+        chunks_max,
         soon_secs,
     )
     .fetch_all(db)
     .await
+    .map(|rows| {
+        rows.into_iter()
+            .map(|row| {
+                let flow = Flow {
+                    tenant: row.tenant,
+                    priority: row.priority,
+                };
+                let chunk = ChunkKey {
+                    tenant: row.tenant,
+                    broadcast: row.broadcast,
+                    n: row.n,
+                };
+                (
+                    flow,
+                    Due {
+                        chunk,
+                        recipients: row.recipients,
+                    },
+                )
+            })
+            .collect()
+    })
 }
 
-/// Queues each tenant's share, its oldest mass message first, each chunk under a new epoch. Of one with a rate no more
-/// wait in the queue than a second's tokens are for, and only when the next are due soon.
-pub(crate) async fn queue(
-    db: impl PgExecutor<'_>,
-    shares: &[(TenantId, i64)],
-    soon_secs: f64,
-) -> sqlx::Result<Vec<Hint>> {
-    let tenants: Vec<_> = shares.iter().map(|(tenant, _)| *tenant).collect();
-    let chunks: Vec<_> = shares.iter().map(|(_, chunks)| *chunks).collect();
+/// Queues these chunks, each under a new epoch, but for those that somebody is just at or that were paused meanwhile.
+pub(crate) async fn queue(db: impl PgExecutor<'_>, chunks: &[ChunkKey]) -> sqlx::Result<Vec<Hint>> {
+    let broadcasts: Vec<_> = chunks.iter().map(|chunk| chunk.broadcast).collect();
+    let ns: Vec<_> = chunks.iter().map(|chunk| chunk.n).collect();
     sqlx::query!(
-        r#"with next as (
-             select of_tenant.broadcast_id, of_tenant.n
-             from unnest($1::uuid[], $2::int8[]) as share (tenant_id, chunks)
-             cross join lateral (
-               select broadcast_id, ready.n
-               from broadcast
-               cross join lateral (
-                 select n from chunk
-                 where chunk.tenant_id = share.tenant_id and chunk.broadcast_id = broadcast.broadcast_id
-                   and state = 'ready'
-                 order by n
-                 limit case when rate_per_s is null then share.chunks else greatest(0, 1 + rate_per_s / 500 - (
-                   select count(*) from chunk as waiting
-                   where waiting.tenant_id = share.tenant_id and waiting.broadcast_id = broadcast.broadcast_id
-                     and waiting.state = 'queued')) end) as ready
-               where broadcast.tenant_id = share.tenant_id and state in ('running', 'cancelling')
-                 and coalesce(paced_to <= now() + make_interval(secs => $3), true)
-               order by broadcast_id, ready.n limit share.chunks) as of_tenant),
-           picked as (
-             select broadcast_id, n from chunk join next using (broadcast_id, n)
-             where state = 'ready' order by broadcast_id, n for update of chunk skip locked)
+        r#"with picked as (
+             select broadcast_id, chunk.n
+             from unnest($1::uuid[], $2::int4[]) as chosen (broadcast_id, n)
+             join chunk using (broadcast_id, n)
+             join broadcast using (tenant_id, broadcast_id)
+             where chunk.state = 'ready' and broadcast.state in ('running', 'cancelling')
+             order by broadcast_id, chunk.n for update of chunk skip locked)
            update chunk set state = 'queued', epoch = epoch + 1, queued_at = now()
            from picked
            where chunk.broadcast_id = picked.broadcast_id and chunk.n = picked.n
            returning tenant_id as "tenant: TenantId", chunk.broadcast_id as "broadcast: BroadcastId", chunk.n, epoch"#,
-        &tenants as &[TenantId],
-        &chunks,
-        soon_secs,
+        &broadcasts as &[BroadcastId],
+        &ns,
     )
     .fetch_all(db)
     .await
@@ -115,12 +149,14 @@ pub(crate) async fn in_flight(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
         .await
 }
 
-/// Recipients of all tenants' confirmed chunks without a terminal state: what workers have before them.
+/// Recipients of all tenants' confirmed chunks without a terminal state and whose time has come: what workers have before
+/// them.
 pub(crate) async fn remaining(db: impl PgExecutor<'_>) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select coalesce(sum(recipients - ended), 0) as "recipients!"
            from broadcast join chunk using (tenant_id, broadcast_id)
-           where broadcast.state in ('running', 'cancelling') and chunk.state in ('ready', 'queued', 'sending')"#
+           where broadcast.state in ('running', 'cancelling') and chunk.state in ('ready', 'queued', 'sending')
+             and coalesce(greatest(send_at, not_before) <= now(), true)"#
     )
     .fetch_one(db)
     .await

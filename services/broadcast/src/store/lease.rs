@@ -1,6 +1,8 @@
 //! A worker's hold on a chunk: claiming it, keeping it, letting it go. Every statement after the claim is fenced by
 //! the claim's own owner id, so a worker that slept through its lease changes nothing.
 
+use std::time::Duration;
+
 use contracts::MemberId;
 use jiff::civil::Date;
 use sqlx::PgExecutor;
@@ -19,12 +21,28 @@ pub(crate) struct Found {
     pub text: String,
     pub channel: ChannelName,
     pub rate_per_s: Option<i32>,
+    /// What is left of the time in which it may be sent, if that ends.
+    pub left_secs: Option<f64>,
     pub broadcast_state: BroadcastState,
     pub zone: String,
     pub webhook: Option<String>,
 }
 
 impl Found {
+    /// Whether it must not be sent now: somebody paused it, or its time is over and the rest is being noted.
+    pub(crate) fn is_held(&self) -> bool {
+        let is_over = self.left_secs.is_some_and(|secs| secs <= 0.0);
+        self.broadcast_state == BroadcastState::Paused
+            || is_over && self.broadcast_state == BroadcastState::Running
+    }
+
+    /// What is left of the time in which it may be sent.
+    pub(crate) fn left(&self) -> Duration {
+        self.left_secs.map_or(Duration::MAX, |secs| {
+            Duration::try_from_secs_f64(secs).unwrap_or_default()
+        })
+    }
+
     pub(crate) fn standing(&self) -> Standing {
         Standing {
             state: self.state,
@@ -40,7 +58,8 @@ pub(crate) async fn lock(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::Resu
         Found,
         r#"select chunk.state as "state: State", epoch, coalesce(lease_until < now(), false) as "is_lease_expired!",
              attempts, member_id as "member: MemberId", kind as "kind: Kind", text, channel as "channel: ChannelName",
-             rate_per_s, broadcast.state as "broadcast_state: BroadcastState", zone, url as "webhook?"
+             rate_per_s, extract(epoch from send_until - clock_timestamp())::float8 as left_secs,
+             broadcast.state as "broadcast_state: BroadcastState", zone, url as "webhook?"
            from chunk
            join broadcast using (tenant_id, broadcast_id)
            join tenant using (tenant_id)
@@ -93,6 +112,19 @@ pub(crate) async fn take(db: impl PgExecutor<'_>, lease: Lease, lease_secs: f64)
         lease.chunk.n,
         lease.owner,
         lease_secs,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// The locked chunk is nobody's: it may be dispatched again when its mass message goes on.
+pub(crate) async fn put_back(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update chunk set state = 'ready', lease_owner = null, lease_until = null
+         where broadcast_id = $1 and n = $2",
+        chunk.broadcast.0,
+        chunk.n,
     )
     .execute(db)
     .await

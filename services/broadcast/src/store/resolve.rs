@@ -7,6 +7,7 @@ use sqlx::PgExecutor;
 use uuid::Uuid;
 
 use crate::broadcast::Kind;
+use crate::schedule::Schedule;
 use crate::split::{Open, Placed};
 
 /// A mass message of any tenant that nobody is resolving: the one whose last turn is longest ago.
@@ -28,10 +29,21 @@ pub(crate) struct Resolving {
     pub started_by: MemberId,
     pub tags_any: Vec<String>,
     pub tags_all: Vec<String>,
+    pub send_at: Option<jiff_sqlx::Timestamp>,
+    pub send_until: Option<jiff_sqlx::Timestamp>,
     pub cursor: String,
     pub resolved_to: Option<ContactId>,
     /// Turns in a row that failed without a page.
     pub failures: i32,
+}
+
+impl Resolving {
+    pub(crate) fn schedule(&self) -> Schedule {
+        Schedule {
+            send_at: self.send_at.map(Into::into),
+            send_until: self.send_until.map(Into::into),
+        }
+    }
 }
 
 /// Takes the mass message for `owner`, unless another one was quicker.
@@ -47,6 +59,7 @@ pub(crate) async fn take(
            set resolve_owner = $2, resolve_until = now() + make_interval(secs => $3), resolve_turn_at = now()
            where broadcast_id = $1 and state = 'resolving' and (resolve_until is null or resolve_until < now())
            returning kind as "kind: Kind", started_by as "started_by: _", tags_any, tags_all,
+             send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
              resolve_cursor as cursor, resolved_to as "resolved_to: ContactId",
              resolve_failures as failures"#,
         broadcast.0,

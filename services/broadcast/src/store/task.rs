@@ -194,6 +194,33 @@ pub(crate) async fn expire(
     .map(|row| row.map(|row| (row.broadcast, row.member)))
 }
 
+/// Expires every share of a mass message that waits, and tells which.
+pub(crate) async fn expire_all(db: impl PgExecutor<'_>, broadcast: BroadcastId) -> sqlx::Result<Vec<TaskId>> {
+    sqlx::query_scalar!(
+        r#"update task set state = 'expired' where broadcast_id = $1 and state = 'waiting'
+           returning task_id as "task: TaskId""#,
+        broadcast.0
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Members have until then to confirm.
+pub(crate) async fn put_off(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+    expires_at: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update task set expires_at = $2 where broadcast_id = $1 and state = 'waiting'",
+        broadcast.0,
+        expires_at.to_sqlx() as _,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
 pub(crate) async fn is_of(db: impl PgExecutor<'_>, task: TaskId, member: MemberId) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"select exists (select from task where task_id = $1 and member_id = $2) as "exists!""#,

@@ -28,14 +28,23 @@ enum Step {
     Send(Index),
     /// A worker hands over some sub-batches, settles all but the last, and dies.
     Crash(Index, usize),
-    /// The next worker on a chunk, perhaps after a dead one, is told to stop before it has handed over anything: the mass
-    /// message is cancelled, or the worker is to end.
-    Interrupt(Index, bool),
+    /// The next worker on a chunk, perhaps after a dead one, is told to stop before it has handed over anything.
+    Interrupt(Index, Why),
     LeasesExpire,
     HintsGetLost,
     Cancel(Index),
+    Pause(Index),
+    Resume(Index),
     TaskExpires(Index),
     End,
+}
+
+/// What interrupts a worker.
+#[derive(Clone, Copy, Debug)]
+enum Why {
+    Cancelled,
+    Paused,
+    Draining,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -47,10 +56,13 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Dispatch),
         8 => index().prop_map(Step::Send),
         5 => (index(), 0usize..3).prop_map(|(which, settled)| Step::Crash(which, settled)),
-        4 => (index(), any::<bool>()).prop_map(|(which, is_cancelled)| Step::Interrupt(which, is_cancelled)),
+        4 => (index(), prop::sample::select(vec![Why::Cancelled, Why::Paused, Why::Draining]))
+            .prop_map(|(which, why)| Step::Interrupt(which, why)),
         2 => Just(Step::LeasesExpire),
         1 => Just(Step::HintsGetLost),
         1 => index().prop_map(Step::Cancel),
+        2 => index().prop_map(Step::Pause),
+        3 => index().prop_map(Step::Resume),
         1 => index().prop_map(Step::TaskExpires),
         2 => Just(Step::End),
     ]
@@ -88,8 +100,8 @@ impl History {
                 self.crash(self.hints[which.index(self.hints.len())], settled)
                     .await;
             }
-            Step::Interrupt(which, is_cancelled) if !self.hints.is_empty() => {
-                self.interrupt(self.hints[which.index(self.hints.len())], is_cancelled)
+            Step::Interrupt(which, why) if !self.hints.is_empty() => {
+                self.interrupt(self.hints[which.index(self.hints.len())], why)
                     .await;
             }
             Step::LeasesExpire => scene.force(LEASES_EXPIRE).await,
@@ -101,6 +113,14 @@ impl History {
             Step::Cancel(which) if !self.broadcasts.is_empty() => {
                 let broadcast = self.broadcasts[which.index(self.broadcasts.len())];
                 let _ = ops::cancel(&scene.state, scene.operator(), broadcast).await;
+            }
+            Step::Pause(which) if !self.broadcasts.is_empty() => {
+                let broadcast = self.broadcasts[which.index(self.broadcasts.len())];
+                let _ = ops::pause(&scene.state, scene.operator(), broadcast).await;
+            }
+            Step::Resume(which) if !self.broadcasts.is_empty() => {
+                let broadcast = self.broadcasts[which.index(self.broadcasts.len())];
+                let _ = ops::resume(&scene.state, scene.operator(), broadcast).await;
             }
             Step::TaskExpires(which) if !self.broadcasts.is_empty() => {
                 let broadcast = self.broadcasts[which.index(self.broadcasts.len())];
@@ -137,7 +157,7 @@ impl History {
     }
 
     /// The worker itself, and its pulse has brought bad news between claim and first call.
-    async fn interrupt(&self, hint: Hint, is_cancelled: bool) {
+    async fn interrupt(&self, hint: Hint, why: Why) {
         self.scene.force(LEASES_EXPIRE).await;
         let Claimed::Chunk(claim) = ops::claim(&self.scene.state, hint).await.unwrap() else {
             return;
@@ -145,21 +165,25 @@ impl History {
         if claim.allowed.is_empty() {
             return;
         }
-        if is_cancelled {
-            let operator = self.scene.operator();
-            let _ = ops::cancel(&self.scene.state, operator, hint.chunk.broadcast).await;
-        }
-        let why = if is_cancelled {
-            Released::Cancelled
-        } else {
-            Released::Draining
+        let (state, operator, broadcast) = (&self.scene.state, self.scene.operator(), hint.chunk.broadcast);
+        let told = match why {
+            Why::Cancelled => {
+                let _ = ops::cancel(state, operator, broadcast).await;
+                Released::Cancelled
+            }
+            Why::Paused => {
+                let _ = ops::pause(state, operator, broadcast).await;
+                Released::Paused
+            }
+            Why::Draining => Released::Draining,
         };
-        self.scene.work_off(&claim, &Grip::released_as(why)).await;
+        self.scene.work_off(&claim, &Grip::released_as(told)).await;
     }
 
     /// Everything recovers and comes to its end.
     async fn finish(&mut self) {
         for broadcast in &self.broadcasts {
+            let _ = ops::resume(&self.scene.state, self.scene.operator(), *broadcast).await;
             for task in self.scene.tasks(*broadcast).await {
                 let _ = self.scene.confirm(&task, &[]).await;
             }

@@ -24,6 +24,7 @@ use crate::chunk::Hint;
 use crate::error::Error;
 use crate::grip::Grip;
 use crate::ops::{self, Answer, Claim};
+use crate::share::Turns;
 use crate::task::{Deselected, Task};
 use crate::{Config, MIGRATOR, State, message, store};
 
@@ -148,7 +149,11 @@ impl Scene {
 
     /// What the dispatcher would publish.
     pub(super) async fn hints(&self) -> Vec<Hint> {
-        ops::dispatch::queue_up(&self.state).await.unwrap()
+        // As if every place of the window were a worker's.
+        let lanes = self.state.knobs.window_chunks.into();
+        ops::dispatch::queue_up(&self.state, &mut Turns::default(), lanes)
+            .await
+            .unwrap()
     }
 
     pub(super) async fn send(&self, hint: Hint) -> Result<Answer, Error> {

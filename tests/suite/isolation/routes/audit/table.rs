@@ -70,6 +70,9 @@ pub(super) const LEFT: &[Left] = &[
     left("leave_group", &["seat.given_back"]),
     left("start_broadcast", &["broadcast.accepted"]),
     left("cancel_broadcast", &["broadcast.cancelled"]),
+    left("pause_broadcast", &["broadcast.paused"]),
+    left("resume_broadcast", &["broadcast.resumed"]),
+    left("reschedule_broadcast", &["broadcast.rescheduled"]),
     left("confirm_task", &["task.confirmed"]),
     left("read_message", &["message.read"]),
     Left {

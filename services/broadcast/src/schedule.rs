@@ -1,0 +1,165 @@
+//! When a mass message is sent: before which others of its tenant, not before a time, and not after one.
+
+use std::time::Duration;
+
+use chassis::auth::Role;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::error::Error;
+
+/// How far ahead a mass message can be planned.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
+
+/// Which of a tenant's mass messages go first; between tenants it changes nothing.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub(crate) enum Priority {
+    /// Before everything else of the tenant; for operators.
+    Urgent,
+    #[default]
+    Normal,
+    /// What can wait.
+    Bulk,
+}
+
+impl Priority {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::Normal => "normal",
+            Self::Bulk => "bulk",
+        }
+    }
+
+    /// Its part of what its tenant has, when the others want theirs, too.
+    pub(crate) const fn weight(self) -> i64 {
+        match self {
+            Self::Urgent => 16,
+            Self::Normal => 4,
+            Self::Bulk => 1,
+        }
+    }
+
+    pub(crate) fn check(self, role: Role) -> Result<(), Error> {
+        match self {
+            Self::Urgent if role < Role::Operator => Err(Error::UrgentOperatorNeeded),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The time in which a mass message may be sent; without bounds it is at once, for as long as it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"send_at": "2026-12-24T09:00:00+08:00", "send_until": "2026-12-24T21:00:00+08:00"}))]
+pub(crate) struct Schedule {
+    /// Nothing is sent before: at most 90 days ahead. Members confirm before and after.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    pub send_at: Option<Timestamp>,
+    /// Nothing is sent after: who is not reached by then ends as `quiet_expired`, or `unconfirmed`.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    #[serde(default)]
+    pub send_until: Option<Timestamp>,
+}
+
+impl Schedule {
+    /// Whether it can be kept, seen from now.
+    pub(crate) fn check(&self, now: Timestamp) -> Result<(), Error> {
+        let ahead = |at: Timestamp| at.duration_since(now);
+        if self.send_at.is_some_and(|at| at <= now) {
+            return Err(Error::SchedulePast("send_at"));
+        }
+        let begin = self.send_at.unwrap_or(now);
+        if self.send_until.is_some_and(|until| until <= begin) {
+            return Err(match self.send_at {
+                Some(_) => Error::ScheduleEmpty,
+                None => Error::SchedulePast("send_until"),
+            });
+        }
+        for (field, at) in [("send_at", self.send_at), ("send_until", self.send_until)] {
+            if at.is_some_and(|at| ahead(at) > AHEAD_MAX) {
+                return Err(Error::ScheduleFar(field));
+            }
+        }
+        Ok(())
+    }
+
+    /// Until when a member can confirm who has `patience` from when she is asked, or from when it may be sent.
+    pub(crate) fn confirm_by(&self, now: Timestamp, patience: Duration) -> Timestamp {
+        let from = self.send_at.map_or(now, |at| at.max(now));
+        let patience = SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX);
+        let by = from.saturating_add(patience).unwrap_or(Timestamp::MAX);
+        self.send_until.map_or(by, |until| by.min(until))
+    }
+
+    /// Whether it may have begun to be sent.
+    pub(crate) fn has_begun(&self, now: Timestamp) -> bool {
+        self.send_at.is_none_or(|at| at <= now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hours: i64) -> Option<Timestamp> {
+        Some(Timestamp::from_second(hours * 3600).unwrap())
+    }
+
+    fn check(send_at: Option<Timestamp>, send_until: Option<Timestamp>) -> Result<(), Error> {
+        Schedule { send_at, send_until }.check(at(0).unwrap())
+    }
+
+    #[test]
+    fn what_is_over_or_far_can_not_be_planned() {
+        check(None, None).unwrap();
+        check(at(1), None).unwrap();
+        check(at(90 * 24), None).unwrap();
+        check(at(1), at(2)).unwrap();
+        check(None, at(1)).unwrap();
+        assert!(matches!(check(at(0), None), Err(Error::SchedulePast("send_at"))));
+        assert!(matches!(
+            check(None, at(-1)),
+            Err(Error::SchedulePast("send_until"))
+        ));
+        assert!(matches!(check(at(2), at(2)), Err(Error::ScheduleEmpty)));
+        assert!(matches!(
+            check(at(90 * 24 + 1), None),
+            Err(Error::ScheduleFar("send_at"))
+        ));
+        assert!(matches!(
+            check(at(1), at(90 * 24 + 1)),
+            Err(Error::ScheduleFar("send_until"))
+        ));
+    }
+
+    #[test]
+    fn members_confirm_before_and_after_it_may_be_sent() {
+        let by = |send_at, send_until, now| {
+            let schedule = Schedule { send_at, send_until };
+            Some(schedule.confirm_by(at(now).unwrap(), Duration::from_secs(24 * 3600)))
+        };
+        assert_eq!(by(None, None, 0), at(24));
+        assert_eq!(by(at(100), None, 0), at(124));
+        assert_eq!(by(at(1), None, 2), at(26), "resolved late");
+        assert_eq!(by(at(100), at(110), 0), at(110));
+    }
+
+    #[test]
+    fn only_operators_are_urgent() {
+        assert!(Priority::Urgent.check(Role::Operator).is_ok());
+        assert!(matches!(
+            Priority::Urgent.check(Role::Agent),
+            Err(Error::UrgentOperatorNeeded)
+        ));
+        for priority in [Priority::Normal, Priority::Bulk] {
+            assert!(priority.check(Role::Agent).is_ok());
+        }
+    }
+}
