@@ -32,8 +32,8 @@ tail: ## Print every event of the running stack, decoded
 	cargo build -q $(WORKSPACE) --bins
 	target/debug/tail $(ARGS)
 
-bench: ## Measure a release build; a table, and target/bench.jsonl
-	tests/load/run.sh
+bench: ## Measure a release build; a table, and target/bench.jsonl (ONLY="parts of names")
+	tests/load/run.sh $(ONLY)
 
 failure-repeat: ## Run the failure tests N times (N=20)
 	tests/run.sh failure-repeat $(or $(N),20)

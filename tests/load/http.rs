@@ -53,13 +53,14 @@ impl Connection {
     }
 }
 
-/// What is asked; an empty token or key is left out.
+/// What is asked; an empty token, key or id is left out.
 #[derive(Default)]
 pub(crate) struct Request<'a> {
     pub(crate) method: &'static str,
     pub(crate) path: &'a str,
     pub(crate) token: &'a str,
     pub(crate) key: &'a str,
+    pub(crate) webhook_id: &'a str,
     pub(crate) body: &'a str,
 }
 
@@ -73,6 +74,7 @@ impl Request<'_> {
         for (name, value, kind) in [
             ("authorization", self.token, "Bearer "),
             ("idempotency-key", self.key, ""),
+            ("webhook-id", self.webhook_id, ""),
         ] {
             if !value.is_empty() {
                 text += &format!("{name}: {kind}{value}\r\n");

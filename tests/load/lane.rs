@@ -61,6 +61,7 @@ impl Lane {
             token: &ask.token,
             key: &ask.key,
             body: &ask.body,
+            ..Request::default()
         };
         let (status, answer) = self.connection.ask(request).await?;
         ensure!(

@@ -1,7 +1,9 @@
 //! `make bench`: figures of a release build, each with its own check, beside a baseline of the same run.
 
 mod befriend;
+mod broadcast;
 mod container;
+mod crowd;
 mod figure;
 mod half_load;
 mod hop;
@@ -11,6 +13,7 @@ mod people;
 mod process;
 mod relay;
 mod scene;
+mod sink;
 
 use clap::Parser;
 use testkit::Set;
@@ -29,6 +32,12 @@ struct Arguments {
     /// Seconds of load in a round.
     #[arg(long, default_value_t = 5)]
     round_secs: u64,
+    /// Workers that send mass messages, where the figure does not say how many.
+    #[arg(long, default_value_t = 2)]
+    workers: usize,
+    /// Contacts of the figures of a million; fewer only to try them out.
+    #[arg(long, default_value_t = 1_000_000)]
+    million: usize,
 }
 
 impl Arguments {
@@ -55,22 +64,30 @@ async fn main() -> anyhow::Result<()> {
     if arguments.wants("container_ready") {
         container::measure(&mut set, &mut figures).await?;
     }
-    let scene = Scene::set(set.stack()).await?;
-    if arguments.wants("event_hop") {
-        hop::measure(&set, &scene, &mut figures).await?;
+    if ["event_hop", "half_load", "befriend"]
+        .iter()
+        .any(|name| arguments.wants(name))
+    {
+        of_a_scene(&mut set, &mut figures, &arguments).await?;
     }
-    if arguments.wants("half_load") {
-        half_load::measure(&set, &scene, &mut figures, arguments.round_secs).await?;
-    }
-    if arguments.wants("befriend") {
-        befriend::measure(
-            &mut set,
-            &scene,
-            &mut figures,
-            arguments.rounds,
-            arguments.round_secs,
-        )
-        .await?;
+    // Last: the set's own workers do not come back.
+    if broadcast::is_wanted(&arguments) {
+        broadcast::measure(&mut set, &mut figures, &arguments).await?;
     }
     figures.print()
+}
+
+/// Figures of a brand with one code.
+async fn of_a_scene(set: &mut Set, figures: &mut Figures, arguments: &Arguments) -> anyhow::Result<()> {
+    let scene = Scene::set(set.stack()).await?;
+    if arguments.wants("event_hop") {
+        hop::measure(set, &scene, figures).await?;
+    }
+    if arguments.wants("half_load") {
+        half_load::measure(set, &scene, figures, arguments.round_secs).await?;
+    }
+    if arguments.wants("befriend") {
+        befriend::measure(set, &scene, figures, arguments.rounds, arguments.round_secs).await?;
+    }
+    Ok(())
 }

@@ -1,0 +1,139 @@
+//! A million customers: how long their audience takes to resolve, what another tenant's urgent message waits behind
+//! them, and how much memory a worker needs for them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use serde_json::json;
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::run::Way;
+use super::{World, say};
+use crate::crowd::Crowd;
+use crate::figure::{Figures, median};
+
+const URGENT: usize = 1_000;
+/// Of the million, before the urgent ones begin.
+const UNDER_WAY: u64 = 20_000;
+const LOOK: Duration = Duration::from_millis(20);
+const ACCOUNT: &str = "million";
+const URGENT_ACCOUNT: &str = "urgent";
+
+pub(super) async fn measure(world: &mut World<'_>, figures: &mut Figures) -> anyhow::Result<()> {
+    let stack = world.set.stack();
+    let mut crowd = Crowd::found(stack, &world.superuser).await?;
+    crowd.set_webhook(&world.sink.url(ACCOUNT)).await?;
+    crowd.grow("everybody", world.million).await?;
+    let mut urgent = Crowd::found(stack, &world.superuser).await?;
+    urgent.set_webhook(&world.sink.url(URGENT_ACCOUNT)).await?;
+    for round in 1..=world.rounds {
+        for when in ["alone", "during"] {
+            urgent.grow(&format!("{when}-{round}"), URGENT).await?;
+        }
+    }
+
+    let mut posted = None;
+    let (mut resolved, mut raw) = (Vec::new(), Vec::new());
+    for round in 1..=world.rounds {
+        crowd.sign_in().await?;
+        let baseline = raw_audience(world, &crowd).await?;
+        let (secs, id) = audience(world, &crowd).await?;
+        say(&format!(
+            "round {round}: a million resolved in {secs:.2} s, in one statement {baseline:.2} s"
+        ));
+        resolved.push(secs);
+        raw.push(baseline);
+        // Nobody confirms the others; they wait for as long as this lasts.
+        posted = Some(id);
+    }
+    figures.add("audience_1m_s", median(&resolved), "s", Some(median(&raw)))?;
+
+    world.workers.scale(world.set, world.workers_count).await?;
+    urgent.sign_in().await?;
+    let mut alone = Vec::new();
+    for round in 1..=world.rounds {
+        alone.push(urgent_send(world, &urgent, &format!("alone-{round}")).await?);
+    }
+    crowd.sign_in().await?;
+    let posted = crowd.again(posted.unwrap_or_default());
+    let shares = posted.shares().await?;
+    let began = Instant::now();
+    posted.confirm(&shares).await?;
+    while world.sink.tally(ACCOUNT).distinct < UNDER_WAY {
+        tokio::time::sleep(LOOK).await;
+    }
+    urgent.sign_in().await?;
+    let mut during = Vec::new();
+    for round in 1..=world.rounds {
+        during.push(urgent_send(world, &urgent, &format!("during-{round}")).await?);
+        ensure!(
+            world.sink.tally(ACCOUNT).distinct < world.million as u64,
+            "the million was over before the urgent ones"
+        );
+    }
+    let (alone, during) = (median(&alone), median(&during));
+    say(&format!(
+        "{URGENT} urgent ones: alone {alone:.2} s, during the million {during:.2} s"
+    ));
+    figures.add("urgent_delay_s", during - alone, "s", None)?;
+
+    world.ended(&posted, Way::Webhook(ACCOUNT), world.million).await?;
+    let rate = world.million as f64 / began.elapsed().as_secs_f64();
+    say(&format!("the million was sent at {rate:.0}/s"));
+    figures.add("worker_rss_mib", world.workers.rss_mib_max()?, "MiB", None)?;
+    world.check(&posted, Way::Webhook(ACCOUNT), world.million).await
+}
+
+/// From the post to the last receipt.
+async fn urgent_send(world: &World<'_>, crowd: &Crowd, tag: &str) -> anyhow::Result<f64> {
+    let way = Way::Webhook(URGENT_ACCOUNT);
+    world.sink.forget(URGENT_ACCOUNT);
+    let posted = crowd.post(Some(tag), &way.extra()).await?;
+    let shares = posted.shares().await?;
+    posted.confirm(&shares).await?;
+    world.ended(&posted, way, URGENT).await?;
+    let secs = posted.posted.elapsed().as_secs_f64();
+    world.check(&posted, way, URGENT).await?;
+    Ok(secs)
+}
+
+/// From the post until every member has her share; the snapshot holds everybody once, in sorted chunks of 500 at most.
+async fn audience(world: &World<'_>, crowd: &Crowd) -> anyhow::Result<(f64, String)> {
+    let posted = crowd.post(None, &json!({})).await?;
+    posted.shares().await?;
+    let secs = posted.posted.elapsed().as_secs_f64();
+    let sql = "select count(*) as recipients, count(distinct id) as distinct_ids,
+                 coalesce(bool_and(is_sorted), false) as is_sorted
+               from (select id, id > coalesce(lag(id) over (partition by n order by turn), '00000000-0000-0000-0000-000000000000')
+                       as is_sorted
+                     from broadcast.chunk cross join unnest(contact_ids) with ordinality as recipient (id, turn)
+                     where broadcast_id = $1 and recipients <= 500)";
+    let row = sqlx::query(sql)
+        .bind(posted.id.parse::<Uuid>()?)
+        .fetch_one(&world.superuser)
+        .await?;
+    let (recipients, distinct): (i64, i64) = (row.get("recipients"), row.get("distinct_ids"));
+    ensure!(
+        (recipients, distinct) == (world.million as i64, world.million as i64)
+            && row.get::<bool, _>("is_sorted"),
+        "the snapshot holds {recipients} recipients, {distinct} of them distinct"
+    );
+    Ok((secs, posted.id))
+}
+
+/// The same memberships made distinct and cut into arrays by the database alone.
+async fn raw_audience(world: &World<'_>, crowd: &Crowd) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let sql = "select count(*) from (
+                 select array_agg(contact_id) from (
+                   select contact_id, (row_number() over (order by contact_id) - 1) / 500 as n
+                   from (select distinct contact_id from customers.follow where tenant_id = $1 and state = 'active'))
+                 group by n)";
+    let arrays: i64 = sqlx::query_scalar(sql)
+        .bind(crowd.tenant)
+        .fetch_one(&world.superuser)
+        .await?;
+    ensure!(arrays == world.million.div_ceil(500) as i64, "{arrays} arrays");
+    Ok(began.elapsed().as_secs_f64())
+}
