@@ -3,11 +3,11 @@
 mod inbox;
 mod webhook;
 
-use contracts::{BroadcastId, ContactId, MemberId, TenantId};
+use contracts::{BroadcastId, ContactId, MemberId, MessageId, TenantId};
 
 use crate::State;
 use crate::broadcast::{ChannelName, Kind};
-use crate::error::Error;
+use crate::config::Knobs;
 use crate::grip::Grip;
 use crate::ops::Claim;
 use crate::outcome::Outcome;
@@ -38,6 +38,8 @@ pub(crate) struct Delivered {
     pub deliveries: Vec<Delivery>,
     /// Some call was started whose answer is not known and will not be waited for.
     pub is_in_doubt: bool,
+    /// What the own inbox gets: stored with the receipts, in their transaction, or not at all.
+    pub messages: Vec<(MessageId, ContactId)>,
 }
 
 /// What this process has of all channels.
@@ -55,18 +57,27 @@ impl Channels {
     /// The channel of a claimed chunk.
     pub(crate) fn choose<'a>(&'a self, state: &'a State, claim: &'a Claim) -> Channel<'a> {
         match claim.channel {
-            ChannelName::Inbox => Channel::Inbox(inbox::Inbox { state }),
+            ChannelName::Inbox => Channel::Inbox(inbox::Inbox),
             ChannelName::Webhook => Channel::Webhook(self.webhooks.to(state, claim.webhook.as_deref())),
         }
     }
 }
 
 pub(crate) enum Channel<'a> {
-    Inbox(inbox::Inbox<'a>),
+    Inbox(inbox::Inbox),
     Webhook(webhook::Webhook<'a>),
 }
 
 impl Channel<'_> {
+    /// Recipients handed over at a time: of calls no more than a crash may repeat; what is stored with its receipts is
+    /// never repeated, so it is a chunk.
+    pub(crate) fn sub_batch_recipients(&self, knobs: &Knobs) -> usize {
+        match self {
+            Self::Inbox(_) => usize::try_from(knobs.chunk_recipients_max).unwrap_or(1),
+            Self::Webhook(_) => knobs.sub_batch_recipients(),
+        }
+    }
+
     /// Delivers to the recipients of one sub-batch, as many as the grip and the pace let it.
     pub(crate) async fn deliver(
         &self,
@@ -74,10 +85,10 @@ impl Channel<'_> {
         contacts: &[ContactId],
         pace: Pace,
         grip: &Grip,
-    ) -> Result<Delivered, Error> {
+    ) -> Delivered {
         match self {
             Self::Inbox(inbox) => inbox.deliver(mailing, contacts, pace, grip).await,
-            Self::Webhook(webhook) => Ok(webhook.deliver(mailing, contacts, pace, grip).await),
+            Self::Webhook(webhook) => webhook.deliver(mailing, contacts, pace, grip).await,
         }
     }
 }

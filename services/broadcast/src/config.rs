@@ -128,7 +128,7 @@ pub struct Knobs {
     pub window_guard_secs: u64,
 
     /// Calls to webhooks one chunk has under way at once
-    #[arg(long, env = "SHEQUN_WEBHOOK_CALLS_MAX", default_value_t = 16, value_name = "COUNT",
+    #[arg(long, env = "SHEQUN_WEBHOOK_CALLS_MAX", default_value_t = 50, value_name = "COUNT",
           value_parser = clap::value_parser!(u16).range(1..))]
     pub webhook_calls_max: u16,
 

@@ -132,7 +132,7 @@ impl Pulse {
     async fn beat(&self) -> Result<Option<BroadcastState>, Error> {
         let mut tx = self.state.db.begin(self.lease.chunk.tenant).await?;
         let lease_secs = self.state.knobs.lease().as_secs_f64();
-        let state = store::lease::renew(&mut *tx, self.lease, lease_secs, false).await?;
+        let state = store::lease::renew(&mut *tx, self.lease, lease_secs).await?;
         tx.commit().await?;
         Ok(state)
     }

@@ -122,7 +122,7 @@ impl Webhook<'_> {
             };
             return Delivered {
                 deliveries: contacts.iter().map(nobody).collect(),
-                is_in_doubt: false,
+                ..Delivered::default()
             };
         };
         // Boxed and collected, or the compiler can't see that the stream may move between threads.

@@ -69,7 +69,7 @@ pub(crate) async fn work_off(
 ) -> Result<(), Error> {
     let channel = channels.choose(state, claim);
     let mut limiter = Limiter::new(claim.lease.chunk, claim.rate_per_s, claim.since);
-    let sub_batch_recipients = limiter.sub_batch(state.knobs.sub_batch_recipients());
+    let sub_batch_recipients = limiter.sub_batch(channel.sub_batch_recipients(&state.knobs));
     let (mut is_in_doubt, mut is_complete) = (claim.earlier_attempts > 0, true);
     for (i, contacts) in claim.allowed.chunks(sub_batch_recipients).enumerate() {
         let left = claim.allowed.len() - i * sub_batch_recipients;
@@ -77,10 +77,10 @@ pub(crate) async fn work_off(
             is_complete = false;
             break;
         };
-        let delivered = channel.deliver(&claim.mailing, contacts, pace, grip).await?;
+        let delivered = channel.deliver(&claim.mailing, contacts, pace, grip).await;
         crash_point("broadcast-after-send");
         if !delivered.deliveries.is_empty() {
-            settle(state, claim, &delivered.deliveries).await?;
+            settle(state, claim, &delivered).await?;
         }
         crash_point("broadcast-after-t2");
         is_complete = delivered.deliveries.len() == contacts.len();

@@ -1,20 +1,23 @@
-//! Settling a sub-batch (T2): its receipts, its counters, and the caps of those the channel never saw.
+//! Settling a sub-batch (T2): its receipts, its counters, the messages of the own inbox, and the caps of those the
+//! channel never saw.
 //!
-//! Cost: 2 statements, a third when a cap goes back, and a commit; a receipt for each of its recipients, in the order of their key.
-//! Locks the chunk. Writes nothing when the lease is lost: whoever holds it now sends again under the same keys.
+//! Cost: 1 statement, another when there are messages to store and when a cap goes back, and a commit; a receipt for each
+//! of its recipients, in the order of their key. Locks the chunk. Writes nothing when the lease is lost: whoever holds it
+//! now sends again under the same keys.
 
 use super::Claim;
 use crate::State;
-use crate::channel::Delivery;
+use crate::channel::Delivered;
 use crate::chunk::{State as ChunkState, never_handed};
 use crate::error::Error;
 use crate::outcome::Outcome;
 use crate::store;
 use crate::store::receipt::Ending;
 
-pub(crate) async fn settle(state: &State, claim: &Claim, deliveries: &[Delivery]) -> Result<(), Error> {
+pub(crate) async fn settle(state: &State, claim: &Claim, delivered: &Delivered) -> Result<(), Error> {
     let (chunk, lease_secs) = (claim.lease.chunk, state.knobs.lease().as_secs_f64());
-    let endings: Vec<_> = deliveries
+    let endings: Vec<_> = delivered
+        .deliveries
         .iter()
         .map(|delivery| Ending {
             n: chunk.n,
@@ -22,7 +25,8 @@ pub(crate) async fn settle(state: &State, claim: &Claim, deliveries: &[Delivery]
             outcome: delivery.outcome,
         })
         .collect();
-    let mut never_handed: Vec<_> = deliveries
+    let mut never_handed: Vec<_> = delivered
+        .deliveries
         .iter()
         .filter(|delivery| !delivery.is_handed)
         .map(|delivery| delivery.contact)
@@ -30,13 +34,21 @@ pub(crate) async fn settle(state: &State, claim: &Claim, deliveries: &[Delivery]
     never_handed.sort_unstable();
 
     let mut tx = state.db.begin(chunk.tenant).await?;
-    if store::lease::renew(&mut *tx, claim.lease, lease_secs, true)
-        .await?
-        .is_none()
-    {
+    if !delivered.messages.is_empty() {
+        let (kind, member) = (claim.mailing.kind.into(), claim.mailing.member);
+        store::inbox::store_mass(
+            &mut *tx,
+            chunk.tenant,
+            chunk.broadcast,
+            kind,
+            member,
+            &delivered.messages,
+        )
+        .await?;
+    }
+    if !store::receipt::settle(&mut *tx, claim.lease, lease_secs, &endings).await? {
         return Err(Error::LeaseLost);
     }
-    store::receipt::end(&mut *tx, chunk.tenant, chunk.broadcast, &endings).await?;
     if !never_handed.is_empty() {
         store::cap::give_back(
             &mut *tx,
@@ -58,7 +70,7 @@ pub(crate) async fn cancel_rest(state: &State, claim: &Claim, is_in_doubt: bool)
     let chunk = claim.lease.chunk;
     let mut tx = state.db.begin(chunk.tenant).await?;
     let lease_secs = state.knobs.lease().as_secs_f64();
-    if store::lease::renew(&mut *tx, claim.lease, lease_secs, false)
+    if store::lease::renew(&mut *tx, claim.lease, lease_secs)
         .await?
         .is_none()
     {
@@ -96,7 +108,7 @@ pub(crate) async fn cancel_rest(state: &State, claim: &Claim, is_in_doubt: bool)
 pub(crate) async fn pause_rest(state: &State, claim: &Claim, is_in_doubt: bool) -> Result<(), Error> {
     let (chunk, lease_secs) = (claim.lease.chunk, state.knobs.lease().as_secs_f64());
     let mut tx = state.db.begin(chunk.tenant).await?;
-    if store::lease::renew(&mut *tx, claim.lease, lease_secs, false)
+    if store::lease::renew(&mut *tx, claim.lease, lease_secs)
         .await?
         .is_none()
     {

@@ -32,7 +32,8 @@ pub(crate) async fn store(
     .map(|done| done.rows_affected() == 1)
 }
 
-/// Stores a mass message for each contact once.
+/// Stores a mass message for each contact once. In the order of the contacts: it is the same for everybody who stores
+/// the same messages, and it is the order of one of the two indexes.
 pub(crate) async fn store_mass(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
@@ -47,7 +48,7 @@ pub(crate) async fn store_mass(
         "insert into inbox_message (tenant_id, message_id, contact_id, kind, from_member, broadcast_id)
          select $1, message_id, contact_id, $4, $5, $6
          from unnest($2::uuid[], $3::uuid[]) as message (message_id, contact_id)
-         order by message_id
+         order by contact_id
          on conflict (message_id) do nothing",
         tenant.0,
         &ids as &[MessageId],

@@ -131,17 +131,15 @@ pub(crate) async fn put_back(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::
     .map(drop)
 }
 
-/// Renews the lease and tells how the mass message stands; nothing when the lease is lost. Progress makes the
-/// running attempt the first one again. Locks the chunk until the transaction ends.
+/// Renews the lease and tells how the mass message stands; nothing when the lease is lost. Locks the chunk until the
+/// transaction ends.
 pub(crate) async fn renew(
     db: impl PgExecutor<'_>,
     lease: Lease,
     lease_secs: f64,
-    is_progress: bool,
 ) -> sqlx::Result<Option<BroadcastState>> {
     sqlx::query_scalar!(
-        r#"update chunk set lease_until = now() + make_interval(secs => $4),
-             attempts = case when $5 then 1 else attempts end
+        r#"update chunk set lease_until = now() + make_interval(secs => $4)
            from broadcast
            where chunk.broadcast_id = $1 and n = $2 and lease_owner = $3
              and broadcast.broadcast_id = chunk.broadcast_id
@@ -150,7 +148,6 @@ pub(crate) async fn renew(
         lease.chunk.n,
         lease.owner,
         lease_secs,
-        is_progress,
     )
     .fetch_optional(db)
     .await

@@ -6,6 +6,7 @@ use serde::Serialize;
 use sqlx::PgExecutor;
 use utoipa::ToSchema;
 
+use crate::chunk::Lease;
 use crate::outcome::Outcome;
 
 /// A recipient's end.
@@ -77,6 +78,77 @@ pub(crate) async fn end(
     .execute(db)
     .await
     .map(drop)
+}
+
+/// A sub-batch's T2: as [`end`], of one chunk, and only for whoever holds its lease, which it renews; progress makes
+/// the running attempt the first one again. False, and nothing is written, when the lease is lost. One statement: a row
+/// per recipient in the order of their key, and one new version of the chunk, which stays locked until the commit.
+pub(crate) async fn settle(
+    db: impl PgExecutor<'_>,
+    lease: Lease,
+    lease_secs: f64,
+    endings: &[Ending],
+) -> sqlx::Result<bool> {
+    let contacts: Vec<_> = endings.iter().map(|ending| ending.contact).collect();
+    let outcomes: Vec<_> = endings
+        .iter()
+        .map(|ending| ending.outcome.name().to_owned())
+        .collect();
+    sqlx::query!(
+        "with held as materialized (
+           select chunk.broadcast_id, chunk.n from chunk
+           where chunk.broadcast_id = $2 and chunk.n = $3 and lease_owner = $4
+           for update),
+         ended as (
+           insert into receipt (tenant_id, broadcast_id, contact_id, n, state)
+           select $1, held.broadcast_id, ending.contact_id, held.n, ending.state
+           from held cross join unnest($5::uuid[], $6::text[]) as ending (contact_id, state)
+           order by ending.contact_id
+           on conflict (tenant_id, broadcast_id, contact_id) do nothing
+           returning state),
+         counted as (
+           select
+             count(*) filter (where state = 'delivered') as delivered,
+             count(*) filter (where state = 'capped') as capped,
+             count(*) filter (where state = 'fatigued') as fatigued,
+             count(*) filter (where state = 'quiet_expired') as quiet_expired,
+             count(*) filter (where state = 'opted_out') as opted_out,
+             count(*) filter (where state = 'not_a_friend') as not_a_friend,
+             count(*) filter (where state = 'no_channel') as no_channel,
+             count(*) filter (where state = 'held_out') as held_out,
+             count(*) filter (where state = 'deselected') as deselected,
+             count(*) filter (where state = 'unconfirmed') as unconfirmed,
+             count(*) filter (where state = 'cancelled') as cancelled,
+             count(*) filter (where state = 'dead') as dead
+           from ended)
+         update chunk set
+           lease_until = now() + make_interval(secs => $7),
+           attempts = 1,
+           delivered = chunk.delivered + counted.delivered,
+           capped = chunk.capped + counted.capped,
+           fatigued = chunk.fatigued + counted.fatigued,
+           quiet_expired = chunk.quiet_expired + counted.quiet_expired,
+           opted_out = chunk.opted_out + counted.opted_out,
+           not_a_friend = chunk.not_a_friend + counted.not_a_friend,
+           no_channel = chunk.no_channel + counted.no_channel,
+           held_out = chunk.held_out + counted.held_out,
+           deselected = chunk.deselected + counted.deselected,
+           unconfirmed = chunk.unconfirmed + counted.unconfirmed,
+           cancelled = chunk.cancelled + counted.cancelled,
+           dead = chunk.dead + counted.dead
+         from held cross join counted
+         where chunk.broadcast_id = held.broadcast_id and chunk.n = held.n",
+        lease.chunk.tenant.0,
+        lease.chunk.broadcast.0,
+        lease.chunk.n,
+        lease.owner,
+        &contacts as &[ContactId],
+        &outcomes,
+        lease_secs,
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected() == 1)
 }
 
 /// The first of these contacts that was not left out: neither deselected nor opted out, which it may have been before.

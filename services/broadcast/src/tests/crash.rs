@@ -1,7 +1,7 @@
 //! Workers that die, sleep or meet: nothing lost, nothing twice in effect.
 
 use crate::broadcast::Kind;
-use crate::channel::Delivery;
+use crate::channel::{Delivered, Delivery};
 use crate::chunk::Hint;
 use crate::error::Error;
 use crate::grip::{Grip, Released};
@@ -19,13 +19,16 @@ async fn claimed(scene: &Scene, hint: Hint) -> Box<Claim> {
     }
 }
 
-fn delivered(claim: &Claim, recipients: usize) -> Vec<Delivery> {
+fn delivered(claim: &Claim, recipients: usize) -> Delivered {
     let delivery = |&contact| Delivery {
         contact,
         outcome: Outcome::Delivered,
         is_handed: true,
     };
-    claim.allowed[..recipients].iter().map(delivery).collect()
+    Delivered {
+        deliveries: claim.allowed[..recipients].iter().map(delivery).collect(),
+        ..Delivered::default()
+    }
 }
 
 async fn one_chunk(scene: &Scene) -> Hint {

@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use super::crash::LEASES_EXPIRE;
 use super::scene::Scene;
 use crate::broadcast::{Kind, State};
-use crate::channel::Delivery;
+use crate::channel::{Delivered, Delivery};
 use crate::chunk::Hint;
 use crate::grip::{Grip, Released};
 use crate::ops::settle::settle;
@@ -150,8 +150,11 @@ impl History {
                     outcome: Outcome::Delivered,
                     is_handed: true,
                 };
-                let deliveries: Vec<_> = contacts.iter().map(delivery).collect();
-                settle(&self.scene.state, &claim, &deliveries).await.unwrap();
+                let delivered = Delivered {
+                    deliveries: contacts.iter().map(delivery).collect(),
+                    ..Delivered::default()
+                };
+                settle(&self.scene.state, &claim, &delivered).await.unwrap();
             }
         }
     }
