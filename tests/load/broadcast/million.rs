@@ -89,7 +89,9 @@ pub(super) async fn measure(world: &mut World<'_>, figures: &mut Figures) -> any
 async fn urgent_send(world: &World<'_>, crowd: &Crowd, tag: &str) -> anyhow::Result<f64> {
     let way = Way::Webhook(URGENT_ACCOUNT);
     world.sink.forget(URGENT_ACCOUNT);
-    let posted = crowd.post(Some(tag), &way.extra()).await?;
+    let mut extra = way.extra();
+    extra["priority"] = json!("urgent");
+    let posted = crowd.post(Some(tag), &extra).await?;
     let shares = posted.shares().await?;
     posted.confirm(&shares).await?;
     world.ended(&posted, way, URGENT).await?;
