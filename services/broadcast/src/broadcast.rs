@@ -80,6 +80,15 @@ pub(crate) enum State {
 }
 
 impl State {
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Resolving,
+        Self::Running,
+        Self::Paused,
+        Self::Cancelling,
+        Self::Finished,
+        Self::Cancelled,
+    ];
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Resolving => "resolving",
@@ -89,6 +98,16 @@ impl State {
             Self::Finished => "finished",
             Self::Cancelled => "cancelled",
         }
+    }
+
+    /// The state of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether nothing changes any more.
+    pub(crate) const fn is_over(self) -> bool {
+        matches!(self, Self::Finished | Self::Cancelled)
     }
 
     /// The state in which it ends once every recipient has a terminal state; none while the audience may grow,

@@ -118,6 +118,11 @@ pub struct Knobs {
     )]
     pub task_expiry_secs: u32,
 
+    /// Seconds between two reminders to confirm a share, 8 hours or more: three a day at most
+    #[arg(long, env = "SHEQUN_TASK_REMINDER_SECS", default_value_t = 28_800, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(28_800..))]
+    pub task_reminder_secs: u64,
+
     /// Seconds before the end of a cap's window in which no call is started: it could arrive in the next one
     #[arg(
         long,
@@ -190,6 +195,10 @@ impl Knobs {
 
     pub(crate) fn task_expiry(&self) -> Duration {
         Duration::from_secs(self.task_expiry_secs.into())
+    }
+
+    pub(crate) fn task_reminder(&self) -> Duration {
+        Duration::from_secs(self.task_reminder_secs)
     }
 
     pub(crate) fn window_guard(&self) -> Duration {

@@ -33,8 +33,10 @@ pub(crate) enum Error {
     TaskUnknown,
     #[error("the task expired unconfirmed")]
     TaskExpired,
-    #[error("the mass message was cancelled")]
+    #[error("the task, or its mass message, was cancelled")]
     TaskCancelled,
+    #[error("all of the task is sent")]
+    TaskSent,
     #[error("the task is confirmed, and contact {0} was not left out then")]
     TaskConfirmed(ContactId),
     #[error("contact {0} is not a recipient of this task")]
@@ -47,6 +49,8 @@ pub(crate) enum Error {
     WebhookUnset,
     #[error("the webhook's url can't be used: {0}")]
     WebhookUrl(#[from] crate::webhook::UrlError),
+    #[error("too many streams are open")]
+    StreamsBusy,
     #[error("the idempotency key was used for another request")]
     KeyReused,
     #[error("the lease on the chunk is lost")]
@@ -122,6 +126,7 @@ impl From<Error> for Problem {
             Error::TaskExpired => say(Class::Refused, "task_expired")
                 .remedy("start the mass message again, and confirm it in time"),
             Error::TaskCancelled => say(Class::Refused, "task_cancelled"),
+            Error::TaskSent => say(Class::Refused, "task_sent"),
             Error::TaskConfirmed(_) => say(Class::Conflict, "task_confirmed").field("deselect"),
             Error::NotARecipient(_) => say(Class::Invalid, "not_a_recipient")
                 .field("deselect")
@@ -136,6 +141,8 @@ impl From<Error> for Problem {
             Error::WebhookUrl(_) => say(Class::Invalid, "webhook_url")
                 .field("url")
                 .remedy("give an https URL of a public host, without user name or password"),
+            Error::StreamsBusy => say(Class::TooMany, "streams_busy")
+                .remedy("close one, or ask for the mass message itself now and then"),
             Error::KeyReused => say(Class::Conflict, "idempotency_key_reused")
                 .field("Idempotency-Key")
                 .remedy("use a new key for a new request"),

@@ -15,6 +15,7 @@ mod ops;
 mod outcome;
 mod pace;
 mod queue;
+mod report;
 mod schedule;
 mod share;
 mod split;
@@ -23,6 +24,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod watch;
 mod webhook;
 mod worker;
 
@@ -42,6 +44,7 @@ use tonic::transport::Channel;
 pub use config::{Command, Config, Knobs};
 
 use crate::queue::Queue;
+use crate::watch::Watches;
 
 /// The tables of broadcast, for `migrate` and for tests.
 pub static MIGRATOR: Migrator = sqlx::migrate!();
@@ -56,6 +59,7 @@ pub struct State {
     /// None in a worker, which resolves no audience.
     customers: Option<Channel>,
     knobs: Knobs,
+    watches: Watches,
     dev: bool,
 }
 
@@ -130,6 +134,7 @@ async fn start(
         signer: process.signer.clone(),
         customers,
         knobs: config.knobs,
+        watches: Watches::new(process.leaving()),
         dev: config.settings.dev,
     };
     Ok((state, link))

@@ -2,6 +2,7 @@
 
 mod accept;
 mod cancel;
+mod cancel_task;
 mod claim;
 mod close;
 mod confirm;
@@ -11,15 +12,19 @@ mod finish;
 mod pause;
 mod read_message;
 pub(crate) mod reconcile;
+mod remind;
+pub(crate) mod report;
 mod reschedule;
 mod resolve;
 mod resume;
 pub(crate) mod send;
+mod set_rate;
 mod set_webhook;
 pub(crate) mod settle;
 
 pub(crate) use accept::accept;
 pub(crate) use cancel::cancel;
+pub(crate) use cancel_task::cancel_task;
 pub(crate) use claim::{Claim, Claimed, claim};
 pub(crate) use close::close;
 pub(crate) use confirm::confirm;
@@ -29,10 +34,12 @@ pub(crate) use finish::finish;
 pub(crate) use pause::pause;
 pub(crate) use read_message::read_message;
 pub(crate) use reconcile::reconcile;
+pub(crate) use remind::remind;
 pub(crate) use reschedule::reschedule;
 pub(crate) use resolve::resolve;
 pub(crate) use resume::resume;
 pub(crate) use send::{Answer, send};
+pub(crate) use set_rate::set_rate;
 pub(crate) use set_webhook::set_webhook;
 
 use contracts::{BroadcastId, TenantId};

@@ -73,6 +73,26 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// For whoever reads the report.
+    pub(crate) const fn why(self) -> &'static str {
+        match self {
+            Self::Delivered => "the channel took the message",
+            Self::Capped => "another mass message of the kind holds the contact's cap of the day or week",
+            Self::Fatigued => "the contact has had as many mass messages as all channels together may bring",
+            Self::QuietExpired => "its time was over before the contact could be sent to",
+            Self::OptedOut => "the contact has not agreed to marketing, or not any more",
+            Self::NotAFriend => "the contact is no friend of the sending member any more",
+            Self::NoChannel => "there is no way to reach the contact over this channel",
+            Self::HeldOut => "the contact was kept out on purpose, to measure against",
+            Self::Deselected => "the sending member left the contact out",
+            Self::Unconfirmed => "the sending member did not confirm in time",
+            Self::Cancelled => "the mass message, or the member's share, was cancelled first",
+            Self::Dead => "the channel refused the message for good",
+        }
+    }
+}
+
 /// Recipients by terminal state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Outcomes {

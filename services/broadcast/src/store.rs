@@ -3,6 +3,7 @@
 //! Statements that insert many rows under a key others insert too do so in the key's order, and those that change many
 //! chunks pick them in theirs: two of them can then wait for each other, but never in a circle.
 
+pub(crate) mod account;
 pub(crate) mod broadcast;
 pub(crate) mod cap;
 pub(crate) mod chunk;

@@ -1,5 +1,7 @@
 //! A task: one sending member's share of a mass message, which she confirms before any of it is sent (D77).
 
+use std::time::Duration;
+
 use contracts::{BroadcastId, ContactId, MemberId, TaskId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,7 @@ pub(crate) enum State {
     Confirmed,
     /// Not confirmed in time.
     Expired,
-    /// The mass message was cancelled first.
+    /// She cancelled it, or the mass message was cancelled first.
     Cancelled,
 }
 
@@ -56,6 +58,10 @@ pub(crate) struct Task {
     pub expires_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub confirmed_at: Option<Timestamp>,
+    /// How often she was reminded to confirm, at most three times in 24 hours.
+    pub reminders: i32,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub reminded_at: Option<Timestamp>,
 }
 
 /// Whether a confirmation is the first one.
@@ -74,6 +80,26 @@ impl Task {
             State::Waiting | State::Expired => Err(Error::TaskExpired),
             State::Cancelled => Err(Error::TaskCancelled),
         }
+    }
+}
+
+impl Task {
+    /// Whether there is something to cancel: nothing when it is cancelled already.
+    pub(crate) fn cancel(&self) -> Result<bool, Error> {
+        match self.state {
+            State::Waiting | State::Confirmed => Ok(true),
+            State::Cancelled => Ok(false),
+            State::Expired => Err(Error::TaskExpired),
+        }
+    }
+
+    /// Whether she is to be reminded now: as long after she was asked, or reminded last, as is between two reminders.
+    pub(crate) fn is_to_be_reminded(&self, now: Timestamp, every: Duration) -> bool {
+        let since = now.duration_since(self.reminded_at.unwrap_or(self.opened_at));
+        self.state == State::Waiting
+            && now < self.expires_at
+            && since.unsigned_abs() >= every
+            && since.is_positive()
     }
 }
 
@@ -141,7 +167,41 @@ mod tests {
             opened_at,
             expires_at: Timestamp::from_second(86_400).unwrap(),
             confirmed_at: None,
+            reminders: 0,
+            reminded_at: None,
         }
+    }
+
+    #[test]
+    fn she_is_reminded_at_most_three_times_a_day_and_not_after_her_time() {
+        let every = Duration::from_secs(8 * 3600);
+        let mut task = task(State::Waiting);
+        task.expires_at = Timestamp::from_second(72 * 3600).unwrap();
+        let mut reminded = vec![];
+        for minute in 0..100 * 60 {
+            let now = Timestamp::from_second(minute * 60).unwrap();
+            if task.is_to_be_reminded(now, every) {
+                task.reminded_at = Some(now);
+                reminded.push(minute);
+            }
+        }
+        assert_eq!(reminded.len(), 8, "{reminded:?}");
+        assert!(reminded.iter().all(|minute| *minute < 72 * 60));
+        for first in &reminded {
+            let day = reminded
+                .iter()
+                .filter(|at| (*first..first + 24 * 60).contains(*at));
+            assert!(day.count() <= 3);
+        }
+        task.state = State::Confirmed;
+        assert!(!task.is_to_be_reminded(Timestamp::from_second(70 * 3600).unwrap(), every));
+    }
+
+    #[test]
+    fn what_has_not_ended_is_cancelled_once() {
+        assert!(task(State::Waiting).cancel().unwrap() && task(State::Confirmed).cancel().unwrap());
+        assert!(!task(State::Cancelled).cancel().unwrap());
+        assert!(matches!(task(State::Expired).cancel(), Err(Error::TaskExpired)));
     }
 
     #[test]

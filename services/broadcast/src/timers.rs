@@ -50,7 +50,7 @@ pub(crate) async fn reconcile(state: State, queue: Queue, stopping: Cancellation
     Ok(())
 }
 
-/// Whatever brings mass messages to their end: expiry, withdrawal, finish.
+/// Whatever brings mass messages to their end: reminders, expiry, withdrawal, finish.
 pub(crate) async fn end(state: State, stopping: CancellationToken) -> anyhow::Result<()> {
     while !stopping.is_cancelled() {
         pause("end", end_some(&state).await, state.knobs.tick(), &stopping).await;
@@ -59,10 +59,11 @@ pub(crate) async fn end(state: State, stopping: CancellationToken) -> anyhow::Re
 }
 
 async fn end_some(state: &State) -> Result<bool, Error> {
+    let reminded = ops::remind(state).await?;
     let expired = ops::expire(state).await?;
     let closed = ops::close(state).await?;
     let finished = ops::finish(state).await?;
-    Ok(expired || closed || finished)
+    Ok(reminded || expired || closed || finished)
 }
 
 /// Waits `period`, or not at all while there is something to do. A failure is logged and tried again: the loops outlive

@@ -26,6 +26,7 @@ pub(crate) enum Thing {
     /// One the agent started.
     OwnBroadcast,
     PausedBroadcast,
+    EndedBroadcast,
     /// One that is to be sent the day after tomorrow.
     PlannedBroadcast,
     Task,
@@ -78,12 +79,12 @@ pub(crate) enum Owned {
 impl Thing {
     pub(crate) fn owned(self) -> Owned {
         use Thing::{
-            Broadcast, Code, Contact, Earner, ExternalId, Follower, Group, Import, Member, Message, Order,
-            OwnBroadcast, PausedBroadcast, PlannedBroadcast, Seat, Series, SpareMember, Task,
+            Broadcast, Code, Contact, Earner, EndedBroadcast, ExternalId, Follower, Group, Import, Member,
+            Message, Order, OwnBroadcast, PausedBroadcast, PlannedBroadcast, Seat, Series, SpareMember, Task,
         };
         match self {
             Member | SpareMember | Code | Contact | Follower | Import | Series | Group | Seat | Broadcast
-            | OwnBroadcast | PausedBroadcast | PlannedBroadcast | Order => Owned::ByTenant,
+            | OwnBroadcast | PausedBroadcast | EndedBroadcast | PlannedBroadcast | Order => Owned::ByTenant,
             Task | Message => Owned::ByPerson,
             ExternalId | Earner => Owned::ByName,
             _ => Owned::ByNobody,
@@ -116,6 +117,7 @@ impl Thing {
             Self::Broadcast => scene.broadcast(&scene.operator, "enterprise", json!({})).await?,
             Self::OwnBroadcast => scene.broadcast(world.agent()?, "member", json!({})).await?,
             Self::PausedBroadcast => paused_broadcast(world).await?,
+            Self::EndedBroadcast => ended_broadcast(world).await?,
             Self::PlannedBroadcast => {
                 let plan = json!({"send_at": hours_ahead(48)});
                 scene.broadcast(&scene.operator, "enterprise", plan).await?
@@ -203,6 +205,19 @@ async fn seat(world: &World) -> anyhow::Result<String> {
 /// A time as requests say it.
 fn hours_ahead(hours: i64) -> String {
     (chassis::Clock::system().now() + jiff::SignedDuration::from_hours(hours)).to_string()
+}
+
+async fn ended_broadcast(world: &World) -> anyhow::Result<String> {
+    let scene = &world.scene;
+    let broadcast = scene.broadcast(&scene.operator, "enterprise", json!({})).await?;
+    let path = format!("/v1/broadcasts/{broadcast}/cancel");
+    operator_posts(world, "broadcast", &path, json!({})).await?;
+    eventually(async || {
+        let progress = scene.progress(&broadcast).await?;
+        ensure!(progress["state"] == "cancelled", "{progress}");
+        anyhow::Ok(broadcast.clone())
+    })
+    .await
 }
 
 async fn paused_broadcast(world: &World) -> anyhow::Result<String> {

@@ -3,6 +3,7 @@
 mod befriend;
 mod broadcast;
 mod commission;
+mod control;
 mod demo;
 mod groups;
 mod tail;

@@ -90,3 +90,18 @@ pub(super) async fn confirm_task(
 ) -> Result<Json<Task>, Problem> {
     Ok(Json(ops::confirm(&state, agent, task, &word.deselect).await?))
 }
+
+/// Cancel a task
+///
+/// Who of your share was not sent to within a second will not be. Repeating it changes nothing.
+#[utoipa::path(
+    post, path = "/v1/tasks/{task_id}/cancel", tag = "tasks", params(("task_id" = TaskId, Path)),
+    responses((status = 200, body = Task))
+)]
+pub(super) async fn cancel_task(
+    extract::State(state): extract::State<State>,
+    agent: Agent,
+    Path(task): Path<TaskId>,
+) -> Result<Json<Task>, Problem> {
+    Ok(Json(ops::cancel_task(&state, agent, task).await?))
+}

@@ -17,6 +17,7 @@ use crate::channel::Mailing;
 use crate::chunk::{Hint, Lease, State as ChunkState, Verdict, is_poison, never_handed};
 use crate::error::Error;
 use crate::outcome::Outcome;
+use crate::pace::Rates;
 use crate::store;
 use crate::store::lease::Found;
 use crate::store::receipt::Ending;
@@ -42,7 +43,7 @@ pub(crate) struct Claim {
     pub channel: ChannelName,
     pub webhook: Option<String>,
     pub mailing: Mailing,
-    pub rate_per_s: Option<i32>,
+    pub rates: Rates,
     /// Claims before this one that ended without a word: whom they handed over stands in the first sub-batch.
     pub earlier_attempts: i32,
     /// Sorted; each holds its cap and has no receipt.
@@ -95,6 +96,7 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
     }
     tx.commit().await?;
     super::count(&endings);
+    let rates = found.rates();
     Ok(Claimed::Chunk(Box::new(Claim {
         lease,
         since,
@@ -109,7 +111,7 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
             member: found.member,
             text: found.text,
         },
-        rate_per_s: found.rate_per_s,
+        rates,
         earlier_attempts: found.attempts,
         allowed,
     })))

@@ -20,6 +20,8 @@ use crate::pace::Limiter;
 use crate::store;
 
 const PUT_OFF_AGAIN: Duration = Duration::from_secs(1);
+/// After this time a chunk gives its lane to whoever waits, between two sub-batches.
+const LANE_MAX: Duration = Duration::from_secs(5);
 
 /// What becomes of the hint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +70,7 @@ pub(crate) async fn work_off(
     grip: &Grip,
 ) -> Result<(), Error> {
     let channel = channels.choose(state, claim);
-    let mut limiter = Limiter::new(claim.lease.chunk, claim.rate_per_s, claim.since);
+    let mut limiter = Limiter::new(claim.lease.chunk, claim.rates, claim.since);
     let sub_batch_recipients = limiter.sub_batch(channel.sub_batch_recipients(&state.knobs));
     let (mut is_in_doubt, mut is_complete) = (claim.earlier_attempts > 0, true);
     for (i, contacts) in claim.allowed.chunks(sub_batch_recipients).enumerate() {
@@ -89,13 +91,17 @@ pub(crate) async fn work_off(
         if !is_complete {
             break;
         }
+        if left > contacts.len() && claim.since.elapsed() >= LANE_MAX {
+            is_complete = false;
+            break;
+        }
     }
     match grip.released() {
         _ if is_complete => release(state, claim, ChunkState::Done, false).await,
         Some(Released::Cancelled) => cancel_rest(state, claim, is_in_doubt).await,
         Some(Released::Paused) => pause_rest(state, claim, is_in_doubt).await,
         Some(Released::Lost) => Err(Error::LeaseLost),
-        // For another worker, another window, or when its tokens are due.
+        // For another worker, another window, another turn, or when its tokens are due.
         Some(Released::Draining | Released::WindowOver) | None => {
             release(state, claim, ChunkState::Ready, is_in_doubt).await
         }

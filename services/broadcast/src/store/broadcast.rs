@@ -96,6 +96,20 @@ pub(crate) async fn find(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Resu
     .map(|row| row.map(Into::into))
 }
 
+/// What it is and how it stands.
+pub(crate) async fn standing(
+    db: impl PgExecutor<'_>,
+    id: BroadcastId,
+) -> sqlx::Result<Option<(Kind, State)>> {
+    sqlx::query!(
+        r#"select kind as "kind: Kind", state as "state: State" from broadcast where broadcast_id = $1"#,
+        id.0
+    )
+    .fetch_optional(db)
+    .await
+    .map(|row| row.map(|row| (row.kind, row.state)))
+}
+
 /// Keeps the resolver, a cancellation and the end from passing each other. What merely refers to it, such as a message in
 /// an inbox, neither waits nor is waited for.
 pub(crate) async fn lock(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Result<bool> {

@@ -5,6 +5,7 @@ use sqlx::PgExecutor;
 
 use crate::chunk::ChunkKey;
 use crate::outcome::{Outcome, Outcomes};
+use crate::report::MemberShare;
 
 pub(crate) struct Tally {
     pub audience: i64,
@@ -43,6 +44,53 @@ pub(crate) async fn tally(db: impl PgExecutor<'_>, broadcast: BroadcastId) -> sq
             dead: row.dead,
         },
     })
+}
+
+/// Each member's part of the tally: the largest shares first.
+pub(crate) async fn shares(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+    rows_max: i64,
+) -> sqlx::Result<(Vec<MemberShare>, i64)> {
+    let rows = sqlx::query!(
+        r#"select member_id as "member: MemberId", count(*) over () as "members!",
+             sum(recipients) as "audience!", sum(delivered) as "delivered!",
+             sum(capped) as "capped!", sum(fatigued) as "fatigued!",
+             sum(quiet_expired) as "quiet_expired!", sum(opted_out) as "opted_out!",
+             sum(not_a_friend) as "not_a_friend!", sum(no_channel) as "no_channel!",
+             sum(held_out) as "held_out!", sum(deselected) as "deselected!",
+             sum(unconfirmed) as "unconfirmed!", sum(cancelled) as "cancelled!", sum(dead) as "dead!"
+           from chunk where broadcast_id = $1
+           group by member_id order by sum(recipients) desc, member_id limit $2"#,
+        broadcast.0,
+        rows_max,
+    )
+    .fetch_all(db)
+    .await?;
+    let members = rows.first().map_or(0, |row| row.members);
+    Ok((
+        rows.into_iter()
+            .map(|row| MemberShare {
+                member_id: row.member,
+                audience: row.audience,
+                outcomes: Outcomes {
+                    delivered: row.delivered,
+                    capped: row.capped,
+                    fatigued: row.fatigued,
+                    quiet_expired: row.quiet_expired,
+                    opted_out: row.opted_out,
+                    not_a_friend: row.not_a_friend,
+                    no_channel: row.no_channel,
+                    held_out: row.held_out,
+                    deselected: row.deselected,
+                    unconfirmed: row.unconfirmed,
+                    cancelled: row.cancelled,
+                    dead: row.dead,
+                },
+            })
+            .collect(),
+        members,
+    ))
 }
 
 /// In which chunks of the member these contacts are; contacts that are in none are left out.
@@ -85,14 +133,14 @@ pub(crate) async fn confirm(
     .await
 }
 
-/// Takes chunks that no worker holds out of the way: of one member, or of all. A worker that holds one learns of the
-/// cancellation by its pulse.
+/// Takes chunks that no worker holds out of the way, of one member, or of all, and tells how many. A worker that holds
+/// one learns of the cancellation by its pulse.
 pub(crate) async fn withdraw(
     db: impl PgExecutor<'_>,
     broadcast: BroadcastId,
     member: Option<MemberId>,
     ends_as: Outcome,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<u64> {
     sqlx::query!(
         "with picked as (
            select n from chunk
@@ -107,7 +155,28 @@ pub(crate) async fn withdraw(
     )
     .execute(db)
     .await
-    .map(drop)
+    .map(|done| done.rows_affected())
+}
+
+/// Marks what workers hold of a member's share: nothing more of it is sent, and it is withdrawn once they let go.
+pub(crate) async fn recall(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+    member: MemberId,
+    ends_as: Outcome,
+) -> sqlx::Result<u64> {
+    sqlx::query!(
+        "with picked as (
+           select n from chunk
+           where broadcast_id = $1 and member_id = $2 and state = 'sending' order by n for update)
+         update chunk set ends_as = $3 from picked where broadcast_id = $1 and chunk.n = picked.n",
+        broadcast.0,
+        member.0,
+        ends_as.name(),
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected())
 }
 
 /// Takes what nobody confirmed out of the way for good.

@@ -46,7 +46,7 @@ pub(crate) async fn due(
 ) -> sqlx::Result<Vec<(Flow, Due)>> {
     sqlx::query!(
         r#"with open as materialized (
-             select tenant_id, broadcast_id, priority, rate_per_s from broadcast
+             select tenant_id, broadcast_id, priority, rate_per_s, channel from broadcast
              where state in ('running', 'cancelling')
                and coalesce(paced_to <= now() + make_interval(secs => $2), true)
                and (coalesce(send_at <= now(), true) or state = 'cancelling'))
@@ -60,6 +60,11 @@ pub(crate) async fn due(
                select n, recipients, coalesce(not_before, '-infinity') as due_at from chunk
                where chunk.tenant_id = flow.tenant_id and chunk.broadcast_id = open.broadcast_id
                  and state = 'ready' and coalesce(not_before, '-infinity') <= now()
+                 and not exists (
+                   select from account
+                   where account.tenant_id = flow.tenant_id and account.channel = open.channel
+                     and account.member_id in (chunk.member_id, '00000000-0000-0000-0000-000000000000')
+                     and account.paced_to > now() + make_interval(secs => $2))
                order by coalesce(not_before, '-infinity'), n
                limit case when rate_per_s is null then $1 else greatest(0, least($1, 1 + rate_per_s / 500 - (
                  select count(*) from chunk as waiting
@@ -134,7 +139,8 @@ pub(crate) async fn expire_leases(db: impl PgExecutor<'_>) -> sqlx::Result<u64> 
         "with picked as (
            select broadcast_id, n from chunk where state = 'sending' and lease_until < now()
            order by broadcast_id, n for update skip locked)
-         update chunk set state = 'ready', lease_owner = null, lease_until = null
+         update chunk set state = case when ends_as is null then 'ready' else 'cancelled' end,
+           lease_owner = null, lease_until = null
          from picked where chunk.broadcast_id = picked.broadcast_id and chunk.n = picked.n"
     )
     .execute(db)

@@ -9,6 +9,7 @@ use sqlx::PgExecutor;
 
 use crate::broadcast::{ChannelName, Kind, State as BroadcastState};
 use crate::chunk::{ChunkKey, Lease, Standing, State};
+use crate::pace::Rates;
 
 /// A chunk as the claim finds it, with what is to be sent.
 pub(crate) struct Found {
@@ -21,6 +22,8 @@ pub(crate) struct Found {
     pub text: String,
     pub channel: ChannelName,
     pub rate_per_s: Option<i32>,
+    pub tenant_rate_per_s: Option<i32>,
+    pub member_rate_per_s: Option<i32>,
     /// What is left of the time in which it may be sent, if that ends.
     pub left_secs: Option<f64>,
     pub broadcast_state: BroadcastState,
@@ -29,6 +32,16 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    pub(crate) fn rates(&self) -> Rates {
+        Rates {
+            channel: self.channel,
+            member: self.member,
+            of_broadcast: self.rate_per_s,
+            of_tenant: self.tenant_rate_per_s,
+            of_member: self.member_rate_per_s,
+        }
+    }
+
     /// Whether it must not be sent now: somebody paused it, or its time is over and the rest is being noted.
     pub(crate) fn is_held(&self) -> bool {
         let is_over = self.left_secs.is_some_and(|secs| secs <= 0.0);
@@ -58,12 +71,16 @@ pub(crate) async fn lock(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::Resu
         Found,
         r#"select chunk.state as "state: State", epoch, coalesce(lease_until < now(), false) as "is_lease_expired!",
              attempts, member_id as "member: MemberId", kind as "kind: Kind", text, channel as "channel: ChannelName",
-             rate_per_s, extract(epoch from send_until - clock_timestamp())::float8 as left_secs,
-             broadcast.state as "broadcast_state: BroadcastState", zone, url as "webhook?"
+             broadcast.rate_per_s, account_rate.rate_per_s as "tenant_rate_per_s?",
+             member_rate_per_s as "member_rate_per_s?",
+             extract(epoch from send_until - clock_timestamp())::float8 as left_secs,
+             case when ends_as is null then broadcast.state else 'cancelling' end as "broadcast_state!: BroadcastState",
+             zone, url as "webhook?"
            from chunk
            join broadcast using (tenant_id, broadcast_id)
            join tenant using (tenant_id)
            left join webhook using (tenant_id)
+           left join account_rate using (tenant_id, channel)
            where broadcast_id = $1 and n = $2
            for update of chunk"#,
         chunk.broadcast.0,
@@ -131,8 +148,8 @@ pub(crate) async fn put_back(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::
     .map(drop)
 }
 
-/// Renews the lease and tells how the mass message stands; nothing when the lease is lost. Locks the chunk until the
-/// transaction ends.
+/// Renews the lease and tells how the mass message stands, or the share that was taken back; nothing when the lease is
+/// lost. Locks the chunk until the transaction ends.
 pub(crate) async fn renew(
     db: impl PgExecutor<'_>,
     lease: Lease,
@@ -143,7 +160,7 @@ pub(crate) async fn renew(
            from broadcast
            where chunk.broadcast_id = $1 and n = $2 and lease_owner = $3
              and broadcast.broadcast_id = chunk.broadcast_id
-           returning broadcast.state as "state: BroadcastState""#,
+           returning case when ends_as is null then broadcast.state else 'cancelling' end as "state!: BroadcastState""#,
         lease.chunk.broadcast.0,
         lease.chunk.n,
         lease.owner,
@@ -153,7 +170,8 @@ pub(crate) async fn renew(
     .await
 }
 
-/// Ends the lease: `done` when every recipient has a terminal state, `ready` for somebody else to go on. In doubt is
+/// Ends the lease: `done` when every recipient has a terminal state, `ready` for somebody else to go on, or to be closed
+/// when it was taken back meanwhile. In doubt is
 /// who was handed to the channel without its answer being known, by this claim or an earlier one; handing back is no
 /// attempt of its own. False when the lease was lost before.
 pub(crate) async fn release(
@@ -163,7 +181,8 @@ pub(crate) async fn release(
     is_in_doubt: bool,
 ) -> sqlx::Result<bool> {
     sqlx::query!(
-        "update chunk set state = $4, lease_owner = null, lease_until = null,
+        "update chunk set state = case when $4 = 'ready' and ends_as is not null then 'cancelled' else $4 end,
+           lease_owner = null, lease_until = null,
            attempts = case when $5 then greatest(attempts - 1, 1) else 0 end
          where broadcast_id = $1 and n = $2 and lease_owner = $3",
         lease.chunk.broadcast.0,

@@ -208,3 +208,25 @@ pub(crate) async fn page(
     .fetch_all(db)
     .await
 }
+
+/// When each terminal state came about, first and last. Reads every receipt of the mass message.
+pub(crate) async fn endings(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    broadcast: BroadcastId,
+) -> sqlx::Result<Vec<(Outcome, i64, Timestamp, Timestamp)>> {
+    sqlx::query!(
+        r#"select state as "state: Outcome", count(*) as "recipients!",
+             min(at) as "first_at!: jiff_sqlx::Timestamp", max(at) as "last_at!: jiff_sqlx::Timestamp"
+           from receipt where tenant_id = $1 and broadcast_id = $2 group by state order by count(*) desc, state"#,
+        tenant.0,
+        broadcast.0,
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| {
+        rows.into_iter()
+            .map(|row| (row.state, row.recipients, row.first_at.into(), row.last_at.into()))
+            .collect()
+    })
+}

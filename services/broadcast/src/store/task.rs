@@ -50,6 +50,8 @@ struct Row {
     opened_at: Timestamp,
     expires_at: Timestamp,
     confirmed_at: Option<jiff_sqlx::Timestamp>,
+    reminders: i32,
+    reminded_at: Option<jiff_sqlx::Timestamp>,
 }
 
 impl From<Row> for Task {
@@ -66,6 +68,8 @@ impl From<Row> for Task {
             opened_at: row.opened_at,
             expires_at: row.expires_at,
             confirmed_at: row.confirmed_at.map(Into::into),
+            reminders: row.reminders,
+            reminded_at: row.reminded_at.map(Into::into),
         }
     }
 }
@@ -80,7 +84,8 @@ pub(crate) async fn lock(
         Row,
         r#"select task_id as "task_id: _", broadcast_id as "broadcast_id: _", member_id as "member_id: _",
              kind as "kind: Kind", title, text, task.state as "state: State", recipients, opened_at, expires_at,
-             confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp"
+             confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp", reminders,
+             reminded_at as "reminded_at?: jiff_sqlx::Timestamp"
            from task join broadcast using (tenant_id, broadcast_id)
            where task_id = $1 and member_id = $2 for update of task"#,
         task.0,
@@ -104,7 +109,8 @@ pub(crate) async fn page(
         Row,
         r#"select task_id as "task_id: _", broadcast_id as "broadcast_id: _", member_id as "member_id: _",
              kind as "kind: Kind", title, text, task.state as "state: State", recipients, opened_at, expires_at,
-             confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp"
+             confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp", reminders,
+             reminded_at as "reminded_at?: jiff_sqlx::Timestamp"
            from task join broadcast using (tenant_id, broadcast_id)
            where task.tenant_id = $1 and member_id = $2 and ($3::text is null or task.state = $3)
              and ($4::uuid is null or task_id < $4)
@@ -130,7 +136,8 @@ pub(crate) async fn of_broadcast(
         Row,
         r#"select task_id as "task_id: _", broadcast_id as "broadcast_id: _", member_id as "member_id: _",
              kind as "kind: Kind", title, text, task.state as "state: State", recipients, opened_at, expires_at,
-             confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp"
+             confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp", reminders,
+             reminded_at as "reminded_at?: jiff_sqlx::Timestamp"
            from task join broadcast using (tenant_id, broadcast_id)
            where broadcast_id = $1 order by task_id limit $2"#,
         broadcast.0,
@@ -156,6 +163,52 @@ pub(crate) async fn cancel_waiting(db: impl PgExecutor<'_>, broadcast: Broadcast
     sqlx::query!(
         "update task set state = 'cancelled' where broadcast_id = $1 and state = 'waiting'",
         broadcast.0
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// She, or a rule, cancels it.
+pub(crate) async fn cancel(db: impl PgExecutor<'_>, task: TaskId) -> sqlx::Result<()> {
+    sqlx::query!("update task set state = 'cancelled' where task_id = $1", task.0)
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+/// Tasks of all tenants of which nobody was told, or reminded, for so long, with whose they are.
+pub(crate) async fn to_remind(
+    db: impl PgExecutor<'_>,
+    now: Timestamp,
+    every_secs: f64,
+    rows_max: i64,
+) -> sqlx::Result<Vec<(TenantId, TaskId, MemberId)>> {
+    sqlx::query!(
+        r#"select tenant_id as "tenant: TenantId", task_id as "task: TaskId", member_id as "member: MemberId"
+           from task
+           where state = 'waiting' and expires_at > $1
+             and coalesce(reminded_at, opened_at) <= $1 - make_interval(secs => $2)
+           order by coalesce(reminded_at, opened_at) limit $3"#,
+        now.to_sqlx() as _,
+        every_secs,
+        rows_max,
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| {
+        rows.into_iter()
+            .map(|row| (row.tenant, row.task, row.member))
+            .collect()
+    })
+}
+
+/// Notes a reminder.
+pub(crate) async fn remind(db: impl PgExecutor<'_>, task: TaskId, now: Timestamp) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update task set reminders = reminders + 1, reminded_at = $2 where task_id = $1",
+        task.0,
+        now.to_sqlx() as _,
     )
     .execute(db)
     .await

@@ -26,6 +26,7 @@ use crate::grip::Grip;
 use crate::ops::{self, Answer, Claim};
 use crate::share::Turns;
 use crate::task::{Deselected, Task};
+use crate::watch::Watches;
 use crate::{Config, MIGRATOR, State, message, store};
 
 pub(super) struct Scene {
@@ -57,6 +58,7 @@ impl Scene {
             .unwrap(),
             customers: Some(chassis::grpc::channel(&customers.clone().serve().await).unwrap()),
             knobs: Config::parse_from(arguments).knobs,
+            watches: Watches::new(CancellationToken::new()),
             dev: true,
         };
         let _ = testkit::http(); // installs the crypto provider that a process has

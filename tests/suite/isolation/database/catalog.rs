@@ -59,6 +59,11 @@ pub(super) const EVERYONE: &[(&str, &str, &str)] = &[
     ("broadcast.task", "SELECT", "the loops look for work"),
     ("broadcast.chunk", "SELECT", "the loops look for work"),
     (
+        "broadcast.account",
+        "SELECT",
+        "the dispatcher passes over who has no tokens yet",
+    ),
+    (
         "broadcast.chunk",
         "UPDATE",
         "the dispatcher hands chunks to workers",

@@ -38,12 +38,16 @@ pub(super) const KEYLESS: &[(&str, &str)] = &[
     ("pause_broadcast", "a paused message stays paused"),
     ("resume_broadcast", "what goes on goes on"),
     ("confirm_task", "a confirmed task stays confirmed"),
+    ("cancel_task", "a cancelled share stays cancelled"),
     ("read_message", "the first time counts"),
     ("take_in_order_event", "the event's own id is the key"),
 ];
 
 /// Query parameters that name nothing of a tenant's, each with the reason.
-pub(super) const NOT_IDS: &[(&str, &str)] = &[("?tag", "a word: it filters the tenant's own rows")];
+pub(super) const NOT_IDS: &[(&str, &str)] = &[
+    ("?tag", "a word: it filters the tenant's own rows"),
+    ("?after", "a place among the tenant's own rows"),
+];
 
 /// Lists whose cursors no other list gives out, and which are too short here to give out one.
 pub(super) const SHORT: &[(&str, &str)] = &[
@@ -164,6 +168,9 @@ const BROADCAST: &[Route] = &[
     route("start_broadcast", Operator, &[("/kind", Is("enterprise"))]),
     route("list_broadcasts", Auditor, &[]),
     route("get_broadcast", Auditor, &[("{broadcast_id}", Broadcast)]),
+    route("watch_broadcast", Auditor, &[("{broadcast_id}", EndedBroadcast)]),
+    route("report_broadcast", Auditor, &[("{broadcast_id}", Broadcast)]),
+    route("export_broadcast", Auditor, &[("{broadcast_id}", EndedBroadcast)]),
     route("cancel_broadcast", Operator, &[("{broadcast_id}", Broadcast)]),
     route("cancel_broadcast", Agent, &[("{broadcast_id}", OwnBroadcast)]),
     route("pause_broadcast", Operator, &[("{broadcast_id}", Broadcast)]),
@@ -190,8 +197,11 @@ const BROADCAST: &[Route] = &[
         Agent,
         &[("{task_id}", Task), ("/deselect/0", Contact)],
     ),
+    route("cancel_task", Agent, &[("{task_id}", Task)]),
     route("list_messages", By::Contact, &[]),
     route("read_message", By::Contact, &[("{message_id}", Message)]),
+    route("set_rate", Admin, &[]),
+    route("list_rates", Auditor, &[]),
     route("set_webhook", Admin, &[]),
     route("get_webhook", Auditor, &[("", Webhook)]),
 ];

@@ -59,6 +59,13 @@ pub(super) const RPCS: &[Rpc] = &[
         nothing: Nothing::NotFound,
     },
     Rpc {
+        method: "shequn.broadcast.v1.BroadcastService/StreamProgress",
+        callers: &["customers", "referral"],
+        fields: &[("broadcast_id", Thing::EndedBroadcast)],
+        words: &[],
+        nothing: Nothing::NotFound,
+    },
+    Rpc {
         method: "shequn.referral.v1.ReferralService/GetBalances",
         callers: &["customers", "broadcast"],
         fields: &[("person", Thing::Earner)],

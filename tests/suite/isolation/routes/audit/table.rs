@@ -74,7 +74,9 @@ pub(super) const LEFT: &[Left] = &[
     left("resume_broadcast", &["broadcast.resumed"]),
     left("reschedule_broadcast", &["broadcast.rescheduled"]),
     left("confirm_task", &["task.confirmed"]),
+    left("cancel_task", &["task.cancelled"]),
     left("read_message", &["message.read"]),
+    left("set_rate", &["rate.set"]),
     Left {
         // The example's is set already, by whoever looks at it.
         instead: Some(("/url", Thing::Is("https://crm.example.com/another"))),
