@@ -191,6 +191,16 @@ impl Posted<'_> {
             .await
     }
 
+    /// How it would end.
+    pub(crate) async fn forecast(&self) -> anyhow::Result<Value> {
+        let path = format!("/v1/broadcasts/{}/forecast", self.id);
+        let api = &self.crowd.brand.api;
+        api.get("broadcast", &path)
+            .token(&self.crowd.staff.operator.token)
+            .ok()
+            .await
+    }
+
     /// Waits until its audience is resolved; every share of it: who has to confirm which task.
     pub(crate) async fn shares(&self) -> anyhow::Result<Vec<(&Login, String)>> {
         let progress = loop {

@@ -16,6 +16,7 @@ use crate::task::Task;
 
 const TAGS_MAX: usize = 20;
 const RATE_PER_S_MAX: i32 = 10_000;
+const HELD_OUT_PPM_MAX: i32 = 500_000;
 const RESOLVE_REST_MAX: Duration = Duration::from_secs(60);
 
 /// Who starts it and which cap it takes.
@@ -176,6 +177,25 @@ impl TryFrom<i32> for RatePerS {
     }
 }
 
+/// Of a million contacts, how many are kept out to measure against: 0 to 500,000.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "i32")]
+#[schema(value_type = i32, minimum = 0, maximum = 500_000)]
+pub(crate) struct HeldOutPpm(pub i32);
+
+impl TryFrom<i32> for HeldOutPpm {
+    type Error = String;
+
+    fn try_from(ppm: i32) -> Result<Self, String> {
+        if !(0..=HELD_OUT_PPM_MAX).contains(&ppm) {
+            return Err(format!(
+                "held_out_ppm {ppm} is out of range; give 0 to {HELD_OUT_PPM_MAX} of a million contacts"
+            ));
+        }
+        Ok(Self(ppm))
+    }
+}
+
 /// Which contacts: with at least one of `tags_any` (if there are any) and all of `tags_all`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -217,6 +237,9 @@ pub(crate) struct AcceptBroadcast {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
     pub send_until: Option<Timestamp>,
+    /// The share that is kept out, always the same contacts of this mass message, to measure against.
+    #[serde(default)]
+    pub held_out_ppm: HeldOutPpm,
 }
 
 impl AcceptBroadcast {
@@ -259,6 +282,9 @@ pub(crate) struct Broadcast {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
     pub send_until: Option<Timestamp>,
+    /// Of a million contacts, how many are kept out.
+    #[serde(default)]
+    pub held_out_ppm: i32,
     pub started_by: MemberId,
     pub state: State,
     /// What a person should know about how it went.
@@ -284,6 +310,7 @@ impl Broadcast {
             priority: command.priority,
             send_at: command.send_at,
             send_until: command.send_until,
+            held_out_ppm: command.held_out_ppm.0,
             started_by: starter,
             state: State::Resolving,
             note: None,
@@ -299,6 +326,11 @@ impl Broadcast {
             return Ok(());
         }
         Err(Error::OperatorNeeded)
+    }
+
+    /// When the first of it is sent, as seen now.
+    pub(crate) fn begins(&self, now: Timestamp) -> Timestamp {
+        self.send_at.map_or(now, |at| at.max(now))
     }
 
     /// What cancelling makes of it: the state to go to, or none when it was cancelled before.
@@ -411,6 +443,8 @@ mod tests {
         assert!(serde_json::from_value::<Tags>(json!(vec!["a"; 21])).is_err());
         assert!(serde_json::from_value::<RatePerS>(json!(10_000)).is_ok());
         assert!(serde_json::from_value::<RatePerS>(json!(0)).is_err());
+        assert!(serde_json::from_value::<HeldOutPpm>(json!(500_000)).is_ok());
+        assert!(serde_json::from_value::<HeldOutPpm>(json!(500_001)).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::broadcast::{ChannelName, Kind};
 use crate::config::Knobs;
 use crate::grip::Grip;
 use crate::ops::Claim;
+use crate::opt_out::Links;
 use crate::outcome::Outcome;
 use crate::pace::Pace;
 
@@ -21,6 +22,8 @@ pub(crate) struct Mailing {
     pub kind: Kind,
     pub member: MemberId,
     pub text: String,
+    /// The way out of marketing, which stands in every message.
+    pub links: Links,
 }
 
 /// What the channel says of one recipient.

@@ -23,6 +23,16 @@ pub struct Config {
     )]
     pub customers_grpc: Url,
 
+    /// Where people reach this API: the way out of marketing in each message is `<url>/v1/opt-out/<token>`. The same for
+    /// `serve` and every worker
+    #[arg(
+        long,
+        env = "SHEQUN_PUBLIC_URL",
+        default_value = "http://localhost",
+        value_name = "URL"
+    )]
+    pub public_url: Url,
+
     #[command(subcommand)]
     pub command: Command,
 }

@@ -2,6 +2,7 @@
 
 use chassis::{Class, Problem};
 use contracts::ContactId;
+use jiff::civil::Date;
 use outbox::RecordError;
 use outbox::request::RequestError;
 use tonic::Status;
@@ -51,6 +52,16 @@ pub(crate) enum Error {
     WebhookUrl(#[from] crate::webhook::UrlError),
     #[error("too many streams are open")]
     StreamsBusy,
+    #[error("a limit can be set from {0} on, not for a day that has begun")]
+    PolicyTooEarly(Date),
+    #[error("a limit can be set for days up to {0}")]
+    PolicyTooLate(Date),
+    #[error("no link of ours leads here")]
+    LinkUnknown,
+    #[error("the links' key is of generation {0}, and the next one comes after it")]
+    LinkGeneration(i16),
+    #[error("the audience is not complete yet")]
+    AudienceOpen,
     #[error("the idempotency key was used for another request")]
     KeyReused,
     #[error("the lease on the chunk is lost")]
@@ -143,6 +154,20 @@ impl From<Error> for Problem {
                 .remedy("give an https URL of a public host, without user name or password"),
             Error::StreamsBusy => say(Class::TooMany, "streams_busy")
                 .remedy("close one, or ask for the mass message itself now and then"),
+            Error::PolicyTooEarly(_) => say(Class::Invalid, "policy_too_early")
+                .field("since")
+                .remedy("give a later day, or leave it out for the next one"),
+            Error::PolicyTooLate(_) => say(Class::Invalid, "policy_too_late")
+                .field("since")
+                .remedy("give an earlier day, and set later limits when their time comes"),
+            Error::LinkUnknown => {
+                say(Class::NotFound, "link_unknown").remedy("use the link of a newer message")
+            }
+            Error::LinkGeneration(_) => say(Class::Conflict, "link_generation")
+                .field("generation")
+                .remedy("see GET /v1/opt-out-key, and give the next generation"),
+            Error::AudienceOpen => say(Class::Refused, "audience_open")
+                .remedy("ask again when its state is no longer `resolving`"),
             Error::KeyReused => say(Class::Conflict, "idempotency_key_reused")
                 .field("Idempotency-Key")
                 .remedy("use a new key for a new request"),

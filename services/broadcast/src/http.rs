@@ -2,7 +2,10 @@
 
 mod broadcast;
 mod inbox;
+mod opt_out;
+mod policy;
 mod progress;
+mod quiet;
 mod rate;
 mod task;
 mod webhook;
@@ -13,27 +16,35 @@ use utoipa_axum::routes;
 
 use crate::State;
 
-/// Every route.
+/// Every route; the way out of marketing is the only one that needs no token, since its link is signed.
 pub(crate) fn api() -> Api<State> {
-    Api::new("broadcast", env!("CARGO_PKG_VERSION")).private(
-        OpenApiRouter::new()
-            .routes(routes!(broadcast::start_broadcast, broadcast::list_broadcasts))
-            .routes(routes!(broadcast::get_broadcast))
-            .routes(routes!(progress::watch_broadcast))
-            .routes(routes!(progress::report_broadcast))
-            .routes(routes!(progress::export_broadcast))
-            .routes(routes!(broadcast::cancel_broadcast))
-            .routes(routes!(broadcast::pause_broadcast))
-            .routes(routes!(broadcast::resume_broadcast))
-            .routes(routes!(broadcast::reschedule_broadcast))
-            .routes(routes!(broadcast::list_receipts))
-            .routes(routes!(task::list_tasks))
-            .routes(routes!(task::list_recipients))
-            .routes(routes!(task::confirm_task))
-            .routes(routes!(task::cancel_task))
-            .routes(routes!(inbox::list_messages))
-            .routes(routes!(inbox::read_message))
-            .routes(routes!(rate::set_rate, rate::list_rates))
-            .routes(routes!(webhook::set_webhook, webhook::get_webhook)),
-    )
+    let public = OpenApiRouter::new().routes(routes!(opt_out::show_opt_out, opt_out::opt_out));
+    Api::new("broadcast", env!("CARGO_PKG_VERSION"))
+        .public(public)
+        .private(
+            OpenApiRouter::new()
+                .routes(routes!(broadcast::start_broadcast, broadcast::list_broadcasts))
+                .routes(routes!(broadcast::get_broadcast))
+                .routes(routes!(progress::watch_broadcast))
+                .routes(routes!(progress::report_broadcast))
+                .routes(routes!(progress::export_broadcast))
+                .routes(routes!(broadcast::forecast_broadcast))
+                .routes(routes!(broadcast::cancel_broadcast))
+                .routes(routes!(broadcast::pause_broadcast))
+                .routes(routes!(broadcast::resume_broadcast))
+                .routes(routes!(broadcast::reschedule_broadcast))
+                .routes(routes!(broadcast::list_receipts))
+                .routes(routes!(task::list_tasks))
+                .routes(routes!(task::list_recipients))
+                .routes(routes!(task::confirm_task))
+                .routes(routes!(task::cancel_task))
+                .routes(routes!(inbox::list_messages))
+                .routes(routes!(inbox::read_message))
+                .routes(routes!(opt_out::get_opt_out_link))
+                .routes(routes!(opt_out::get_link_key, opt_out::rotate_link_key))
+                .routes(routes!(quiet::set_quiet_hours, quiet::get_quiet_hours))
+                .routes(routes!(policy::set_cap_policy, policy::list_cap_policies))
+                .routes(routes!(rate::set_rate, rate::list_rates))
+                .routes(routes!(webhook::set_webhook, webhook::get_webhook)),
+        )
 }

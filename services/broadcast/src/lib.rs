@@ -7,14 +7,18 @@ mod chunk;
 mod config;
 mod error;
 mod events;
+mod forecast;
 mod grip;
 mod grpc;
 mod http;
 mod message;
 mod ops;
+mod opt_out;
 mod outcome;
 mod pace;
+mod policy;
 mod queue;
+mod quiet;
 mod report;
 mod schedule;
 mod share;
@@ -40,6 +44,7 @@ use outbox::{Database, Link};
 use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 use tonic::transport::Channel;
+use url::Url;
 
 pub use config::{Command, Config, Knobs};
 
@@ -60,6 +65,8 @@ pub struct State {
     customers: Option<Channel>,
     knobs: Knobs,
     watches: Watches,
+    /// Where people reach the API: links in messages begin with it.
+    public_url: Url,
     dev: bool,
 }
 
@@ -135,6 +142,7 @@ async fn start(
         customers,
         knobs: config.knobs,
         watches: Watches::new(process.leaving()),
+        public_url: config.public_url.clone(),
         dev: config.settings.dev,
     };
     Ok((state, link))

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::opt_out::Links;
+
 /// Why the contact got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -49,10 +51,24 @@ pub(crate) struct Message {
     /// The member it comes from (D78); none for a group's greeting.
     pub from_member: Option<MemberId>,
     pub text: String,
+    /// Where the contact opts out of messages like this one; only with mass messages.
+    pub opt_out_url: Option<String>,
     #[schema(value_type = String, format = DateTime)]
     pub at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub read_at: Option<Timestamp>,
+}
+
+impl Message {
+    /// With the way out, if it is marketing.
+    pub(crate) fn with_way_out(self, contact: ContactId, links: Option<&Links>) -> Self {
+        let is_marketing = matches!(self.kind, Kind::Member | Kind::Enterprise);
+        let links = links.filter(|_| is_marketing);
+        Self {
+            opt_out_url: links.map(|links| links.of(contact)),
+            ..self
+        }
+    }
 }
 
 /// The key of a mass message to one contact, the same in every attempt: every channel that can dedupes by it.

@@ -128,6 +128,24 @@ impl Outcomes {
         }
     }
 
+    pub(crate) const fn add(&mut self, outcome: Outcome, recipients: i64) {
+        let counted = match outcome {
+            Outcome::Delivered => &mut self.delivered,
+            Outcome::Capped => &mut self.capped,
+            Outcome::Fatigued => &mut self.fatigued,
+            Outcome::QuietExpired => &mut self.quiet_expired,
+            Outcome::OptedOut => &mut self.opted_out,
+            Outcome::NotAFriend => &mut self.not_a_friend,
+            Outcome::NoChannel => &mut self.no_channel,
+            Outcome::HeldOut => &mut self.held_out,
+            Outcome::Deselected => &mut self.deselected,
+            Outcome::Unconfirmed => &mut self.unconfirmed,
+            Outcome::Cancelled => &mut self.cancelled,
+            Outcome::Dead => &mut self.dead,
+        };
+        *counted += recipients;
+    }
+
     /// Recipients whose part is over.
     pub(crate) fn total(&self) -> i64 {
         Outcome::ALL.iter().map(|outcome| self.of(*outcome)).sum()

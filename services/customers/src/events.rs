@@ -1,7 +1,9 @@
-//! What customers learns from identity. Events may overtake each other; each handler is right in any order.
+//! What customers learns from identity, and from broadcast. Events may overtake each other; each handler is right in any order.
 
+use contracts::broadcast::v1::ContactOptedOut;
+use contracts::customers::v1::ContactConsentChanged;
 use contracts::identity::v1::{MemberJoined, MemberLeft, TenantVerified};
-use contracts::{Envelope, MemberId};
+use contracts::{ContactId, Envelope, MemberId};
 use jiff::Timestamp;
 use outbox::{Handler, HandlerError, Tx};
 
@@ -42,6 +44,28 @@ impl Handler<MemberLeft> for State {
         let member: MemberId = event.member_id.parse()?;
         store::member::left(&mut **tx, envelope.tenant_id, member, at).await?;
         tx.audit(envelope, "member.left", member);
+        Ok(())
+    }
+}
+
+/// The contact tapped the way out in a message. A later word of theirs stands; of who is unknown here nothing is kept.
+impl Handler<ContactOptedOut> for State {
+    async fn handle(
+        &self,
+        tx: &mut Tx,
+        event: ContactOptedOut,
+        envelope: &Envelope,
+    ) -> Result<(), HandlerError> {
+        let contact: ContactId = event.contact_id.parse()?;
+        if store::contact::opt_out(&mut **tx, contact, envelope.occurred_at).await? {
+            tx.audit(envelope, "contact.opted_out", contact);
+            let changed = ContactConsentChanged {
+                tenant_id: envelope.tenant_id.to_string(),
+                contact_id: contact.to_string(),
+                marketing: false,
+            };
+            outbox::record(tx, &changed, self.clock.now()).await?;
+        }
         Ok(())
     }
 }

@@ -20,6 +20,7 @@ use std::io::Write as _;
 
 use chassis::auth::Signer;
 use chassis::{Clock, Process, Settings};
+use contracts::broadcast::v1::ContactOptedOut;
 use contracts::customers::v1::customers_service_server::CustomersServiceServer;
 use contracts::identity::v1::{MemberJoined, MemberLeft, TenantVerified};
 use outbox::{Database, Link};
@@ -74,6 +75,7 @@ async fn serve(settings: &Settings, public_url: Url) -> anyhow::Result<()> {
     link.listen::<TenantVerified, _>(&process, "customers-tenant", state.clone());
     link.listen::<MemberJoined, _>(&process, "customers-member-joined", state.clone());
     link.listen::<MemberLeft, _>(&process, "customers-member-left", state.clone());
+    link.listen::<ContactOptedOut, _>(&process, "customers-opt-out", state.clone());
     link.relay(&process);
 
     let api = http::api().router(state.clone(), process.verifier.clone())?;

@@ -1,5 +1,5 @@
 //! A million customers: how long their audience takes to resolve, what another tenant's urgent message waits behind
-//! them, and how much memory a worker needs for them.
+//! them, how much memory a worker needs for them, and how long a forecast for all of them takes.
 
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,23 @@ pub(super) async fn measure(world: &mut World<'_>, figures: &mut Figures) -> any
     let rate = world.million as f64 / began.elapsed().as_secs_f64();
     say(&format!("the million was sent at {rate:.0}/s"));
     figures.add("worker_rss_mib", world.workers.rss_mib_max()?, "MiB", None)?;
-    world.check(&posted, Way::Webhook(ACCOUNT), world.million).await
+    world.check(&posted, Way::Webhook(ACCOUNT), world.million).await?;
+    crowd.sign_in().await?;
+    forecast(world, &crowd, figures).await
+}
+
+/// Of a second one to the same million, after the first one took all their caps.
+async fn forecast(world: &World<'_>, crowd: &Crowd, figures: &mut Figures) -> anyhow::Result<()> {
+    let posted = crowd.post(None, &json!({})).await?;
+    posted.shares().await?;
+    let mut took = Vec::new();
+    for _ in 0..world.rounds {
+        let began = Instant::now();
+        let told = posted.forecast().await?;
+        took.push(began.elapsed().as_secs_f64());
+        ensure!(told["outcomes"]["capped"] == world.million, "{told}");
+    }
+    figures.add("forecast_1m_s", median(&took), "s", None)
 }
 
 /// From the post to the last receipt.

@@ -16,11 +16,12 @@ use crate::Arguments;
 use crate::figure::Figures;
 use crate::sink::Sink;
 
-const FIGURES: [&str; 7] = [
+const FIGURES: [&str; 8] = [
     "broadcast_webhook_per_s",
     "broadcast_inbox_per_s",
     "broadcast_scaling_1_to_4",
     "audience_1m_s",
+    "forecast_1m_s",
     "urgent_delay_s",
     "worker_rss_mib",
     "million",
@@ -65,7 +66,13 @@ pub(crate) async fn measure(
     if arguments.wants("broadcast_scaling_1_to_4") {
         scaling::measure(&mut world, figures).await?;
     }
-    let of_the_million = ["audience_1m_s", "urgent_delay_s", "worker_rss_mib", "million"];
+    let of_the_million = [
+        "audience_1m_s",
+        "forecast_1m_s",
+        "urgent_delay_s",
+        "worker_rss_mib",
+        "million",
+    ];
     if of_the_million.iter().any(|name| arguments.wants(name)) {
         million::measure(&mut world, figures).await?;
     }

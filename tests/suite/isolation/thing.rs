@@ -29,6 +29,8 @@ pub(crate) enum Thing {
     EndedBroadcast,
     /// One that is to be sent the day after tomorrow.
     PlannedBroadcast,
+    /// A mass message whose audience is complete.
+    Resolved,
     Task,
     Message,
     Order,
@@ -41,6 +43,8 @@ pub(crate) enum Thing {
     // Capabilities: who has them may use them.
     CodeToken,
     RefreshToken,
+    /// In the link of somebody who has just come.
+    OptOutToken,
     // What the tenant has to have before.
     Plan,
     Webhook,
@@ -80,11 +84,14 @@ impl Thing {
     pub(crate) fn owned(self) -> Owned {
         use Thing::{
             Broadcast, Code, Contact, Earner, EndedBroadcast, ExternalId, Follower, Group, Import, Member,
-            Message, Order, OwnBroadcast, PausedBroadcast, PlannedBroadcast, Seat, Series, SpareMember, Task,
+            Message, Order, OwnBroadcast, PausedBroadcast, PlannedBroadcast, Resolved, Seat, Series,
+            SpareMember, Task,
         };
         match self {
             Member | SpareMember | Code | Contact | Follower | Import | Series | Group | Seat | Broadcast
-            | OwnBroadcast | PausedBroadcast | EndedBroadcast | PlannedBroadcast | Order => Owned::ByTenant,
+            | OwnBroadcast | PausedBroadcast | EndedBroadcast | PlannedBroadcast | Resolved | Order => {
+                Owned::ByTenant
+            }
             Task | Message => Owned::ByPerson,
             ExternalId | Earner => Owned::ByName,
             _ => Owned::ByNobody,
@@ -122,6 +129,7 @@ impl Thing {
                 let plan = json!({"send_at": hours_ahead(48)});
                 scene.broadcast(&scene.operator, "enterprise", plan).await?
             }
+            Self::Resolved => resolved(world).await?,
             Self::Task => task(world).await?,
             Self::Message => message(world).await?,
             Self::Order => order(world).await?,
@@ -129,6 +137,7 @@ impl Thing {
             Self::Plan => plan(world).await?,
             Self::Webhook => webhook(world).await?,
             Self::RefreshToken => refresh_token(world).await?,
+            Self::OptOutToken => opt_out_token(world).await?,
             Self::PendingTenant => {
                 register(world.api(), &fresh("brand"), "待审 Cosmetics")
                     .await?
@@ -228,6 +237,20 @@ async fn paused_broadcast(world: &World) -> anyhow::Result<String> {
     Ok(broadcast)
 }
 
+async fn resolved(world: &World) -> anyhow::Result<String> {
+    let broadcast = world
+        .scene
+        .broadcast(&world.scene.operator, "enterprise", json!({}))
+        .await?;
+    eventually(async || {
+        let progress = world.scene.progress(&broadcast).await?;
+        ensure!(progress["state"] != "resolving", "{progress}");
+        anyhow::Ok(())
+    })
+    .await?;
+    Ok(broadcast)
+}
+
 async fn task(world: &World) -> anyhow::Result<String> {
     let (scene, agent) = (&world.scene, world.agent()?);
     eventually(async || {
@@ -265,6 +288,18 @@ async fn webhook(world: &World) -> anyhow::Result<String> {
         .token(owner)
         .json(&body);
     text(&ask.ok().await?, "url")
+}
+
+async fn opt_out_token(world: &World) -> anyhow::Result<String> {
+    let contact = world.scene.scan(&fresh("wx")).await?;
+    let link = world
+        .api()
+        .get("broadcast", "/v1/opt-out-link")
+        .token(&contact.token)
+        .ok()
+        .await?;
+    let link = text(&link, "opt_out_url")?;
+    Ok(link.rsplit('/').next().unwrap_or_default().to_owned())
 }
 
 async fn plan(world: &World) -> anyhow::Result<String> {

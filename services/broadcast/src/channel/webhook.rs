@@ -36,6 +36,8 @@ struct Body<'a> {
     contact_id: ContactId,
     member_id: MemberId,
     text: &'a str,
+    /// Where the contact opts out; show it with the message.
+    opt_out_url: String,
     sent_at: Timestamp,
 }
 
@@ -191,6 +193,7 @@ impl Webhook<'_> {
             contact_id: contact,
             member_id: mailing.member,
             text: &mailing.text,
+            opt_out_url: mailing.links.of(contact),
             sent_at: self.state.clock.now(),
         };
         let request = self

@@ -9,6 +9,7 @@ use contracts::BroadcastId;
 
 use crate::broadcast::{AcceptBroadcast, Broadcast, Progress};
 use crate::error::Error;
+use crate::forecast::Forecast;
 use crate::schedule::Schedule;
 use crate::store::receipt::Receipt;
 use crate::{State, ops, store};
@@ -64,6 +65,22 @@ pub(super) async fn get_broadcast(
     Path(broadcast): Path<BroadcastId>,
 ) -> Result<Json<Progress>, Problem> {
     Ok(Json(ops::look_up(&state, staff.tenant, broadcast).await?))
+}
+
+/// Forecast a mass message
+///
+/// How it ends for how many if everybody confirms and nothing else changes, whose mass messages hold the caps in its
+/// way, and what would reach more. For one whose audience is complete.
+#[utoipa::path(
+    get, path = "/v1/broadcasts/{broadcast_id}/forecast", tag = "broadcasts",
+    params(("broadcast_id" = BroadcastId, Path)), responses((status = 200, body = Forecast))
+)]
+pub(super) async fn forecast_broadcast(
+    extract::State(state): extract::State<State>,
+    staff: Staff,
+    Path(broadcast): Path<BroadcastId>,
+) -> Result<Json<Forecast>, Problem> {
+    Ok(Json(ops::forecast(&state, staff.tenant, broadcast).await?))
 }
 
 /// Cancel a mass message

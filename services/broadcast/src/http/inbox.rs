@@ -31,7 +31,12 @@ pub(super) async fn list_messages(
         page.rows_max(),
     )
     .await?;
-    Ok(Json(Listing::from_rows(rows, page.limit, |message| {
+    let links = store::tenant::links(&mut *tx, &state.public_url, contact.tenant).await?;
+    let rows = rows
+        .into_iter()
+        .map(|message| message.with_way_out(contact.contact, links.as_ref()))
+        .collect();
+    Ok(Json(Listing::from_rows(rows, page.limit, |message: &Message| {
         (message.at, message.message_id)
     })))
 }

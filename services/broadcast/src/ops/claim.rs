@@ -1,8 +1,9 @@
 //! Claiming a chunk (T1): the lease, consent, the caps, and who is left to send to.
 //!
-//! Cost, whatever the chunk's size: 8 statements and a commit on one connection; at most 500 rows of caps, in the order
-//! of their key, and as many receipts as there are suppressed contacts. Locks the chunk for its duration. Every retry
-//! enters here again and finds the caps of its own mass message.
+//! Cost, whatever the chunk's size: 8 statements and a commit on one connection, one more where a share is held out and
+//! up to two more under a fatigue limit; at most 500 rows of caps, in the order of their key, and as many receipts as there
+//! are suppressed contacts. Locks the chunk for its duration. Every retry enters here again and finds the caps of its own
+//! mass message.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +13,14 @@ use uuid::Uuid;
 
 use crate::State;
 use crate::broadcast::{ChannelName, State as BroadcastState};
-use crate::cap::{Policy, not_among, time_to_send};
+use crate::cap::{Policy, Rule, Today, not_among, time_to_send};
 use crate::channel::Mailing;
 use crate::chunk::{Hint, Lease, State as ChunkState, Verdict, is_poison, never_handed};
 use crate::error::Error;
+use crate::opt_out::Links;
 use crate::outcome::Outcome;
 use crate::pace::Rates;
+use crate::quiet::Quiet;
 use crate::store;
 use crate::store::lease::Found;
 use crate::store::receipt::Ending;
@@ -68,12 +71,22 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
         return Ok(Claimed::Stale);
     }
     let policy = Policy::of(found.kind, found.member);
-    let window = store::lease::window(&mut *tx, policy.window, &found.zone).await?;
-    let left = Duration::try_from_secs_f64(window.left_secs).unwrap_or_default();
+    let today = store::policy::today(&mut *tx, hint.chunk.tenant, policy.scope, &found.zone, 0).await?;
+    let quiet = store::quiet::at(&mut *tx, hint.chunk.tenant, &found.zone, 0.0).await?;
+    if let Some(rest_secs) = quiet.rest_secs
+        && found.broadcast_state == BroadcastState::Running
+        && !quiet.outlasts(found.left_secs)
+    {
+        // Nobody holds a lane for it: the dispatcher leaves it alone until then.
+        store::lease::wait(&mut *tx, hint.chunk, rest_secs).await?;
+        tx.commit().await?;
+        return Ok(Claimed::Stale);
+    }
+    let left = Duration::try_from_secs_f64(today.left_secs).unwrap_or_default();
     let Some(send_for) = time_to_send(left, state.knobs.window_guard()) else {
         return Ok(Claimed::Later(left + Duration::from_millis(100)));
     };
-    let send_for = send_for.min(found.left());
+    let send_for = send_for.min(found.left()).min(quiet.begins_in());
 
     let lease = Lease {
         chunk: hint.chunk,
@@ -81,8 +94,17 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
     };
     store::lease::take(&mut *tx, lease, state.knobs.lease().as_secs_f64()).await?;
     let unended = store::chunk::unended(&mut *tx, hint.chunk).await?;
-    let (allowed, endings) = decide(state, &mut tx, hint, &found, policy, window.start, &unended).await?;
-    let endings: Vec<_> = endings
+    let round = Round {
+        state,
+        hint,
+        found: &found,
+        policy,
+        today,
+        quiet,
+        unended: &unended,
+    };
+    let (allowed, ended) = round.decide(&mut tx).await?;
+    let endings: Vec<_> = ended
         .into_iter()
         .map(|(contact, outcome)| Ending {
             n: hint.chunk.n,
@@ -110,6 +132,12 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
             kind: found.kind,
             member: found.member,
             text: found.text,
+            links: Links::new(
+                &state.public_url,
+                hint.chunk.tenant,
+                found.link_generation,
+                &found.link_key,
+            ),
         },
         rates,
         earlier_attempts: found.attempts,
@@ -117,44 +145,129 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
     })))
 }
 
-/// Who is sent to, and who ends here.
-async fn decide(
-    state: &State,
-    db: &mut sqlx::PgConnection,
+/// What is known of a chunk when it is decided who is sent to.
+struct Round<'a> {
+    state: &'a State,
     hint: Hint,
-    found: &Found,
+    found: &'a Found,
     policy: Policy,
-    window_start: Date,
-    unended: &[ContactId],
-) -> Result<(Vec<ContactId>, Vec<(ContactId, Outcome)>), Error> {
-    let (tenant, broadcast) = (hint.chunk.tenant, hint.chunk.broadcast);
-    let end_as = |outcome| unended.iter().map(|&contact| (contact, outcome)).collect();
-    let is_cancelled = found.broadcast_state != BroadcastState::Running;
-    if is_cancelled || is_poison(found.attempts, state.knobs.chunk_attempts_max.into()) {
-        let unsent = never_handed(unended, found.attempts, state.knobs.sub_batch_recipients());
-        store::cap::give_back(&mut *db, tenant, policy, broadcast, unsent, None).await?;
-        let outcome = if is_cancelled {
-            Outcome::Cancelled
+    today: Today,
+    quiet: Quiet,
+    /// Sorted.
+    unended: &'a [ContactId],
+}
+
+/// Who ends here, and how.
+type Ended = Vec<(ContactId, Outcome)>;
+
+impl Round<'_> {
+    /// Who is sent to, and who ends here: of several reasons the first one counts.
+    async fn decide(&self, db: &mut sqlx::PgConnection) -> Result<(Vec<ContactId>, Ended), Error> {
+        let (mut left, mut ended) = (self.unended.to_vec(), vec![]);
+        if let Some(outcome) = self.end_of_all() {
+            self.leave(db, self.unended.to_vec(), outcome, &mut left, &mut ended)
+                .await?;
+            return Ok((left, ended));
+        }
+        if self.found.epoch > 1 || self.found.attempts > 0 {
+            // An earlier claim may have been on an earlier day, whose caps are of no use on this one. Those in doubt keep
+            // theirs: the call may have been of that day.
+            self.give_back(db, self.unsent(), Some(self.today.day)).await?;
+        }
+        let opted_out = store::consent::opted_out(&mut *db, self.hint.chunk.tenant, &left).await?;
+        self.leave(db, opted_out, Outcome::OptedOut, &mut left, &mut ended)
+            .await?;
+        if self.found.held_out_ppm > 0 {
+            let (broadcast, ppm) = (self.hint.chunk.broadcast, self.found.held_out_ppm);
+            let held_out = store::held_out::among(&mut *db, broadcast, &left, ppm).await?;
+            self.leave(db, held_out, Outcome::HeldOut, &mut left, &mut ended)
+                .await?;
+        }
+        if self.quiet.rest_secs.is_some() {
+            // Its time ends before the quiet hours do.
+            self.leave(db, left.clone(), Outcome::QuietExpired, &mut left, &mut ended)
+                .await?;
+            return Ok((left, ended));
+        }
+        let allowed = self.take(db, self.policy, self.today.own, &left).await?;
+        ended.extend(
+            not_among(&left, &allowed)
+                .into_iter()
+                .map(|c| (c, Outcome::Capped)),
+        );
+        let rested = self
+            .take(db, Policy::fatigue(), self.today.fatigue, &allowed)
+            .await?;
+        let fatigued = not_among(&allowed, &rested);
+        if !fatigued.is_empty() {
+            // Nobody calls them, so the cap of the kind is not used either.
+            self.give_back(db, &fatigued, None).await?;
+        }
+        ended.extend(fatigued.into_iter().map(|c| (c, Outcome::Fatigued)));
+        Ok((rested, ended))
+    }
+
+    /// What became of the mass message, or of the chunk itself.
+    fn end_of_all(&self) -> Option<Outcome> {
+        let attempts_max = self.state.knobs.chunk_attempts_max.into();
+        if self.found.broadcast_state != BroadcastState::Running {
+            Some(Outcome::Cancelled)
         } else {
-            Outcome::Dead
+            is_poison(self.found.attempts, attempts_max).then_some(Outcome::Dead)
+        }
+    }
+
+    /// These are not sent to. Of an earlier claim they may hold caps: whoever was certainly never handed over gives them
+    /// back.
+    async fn leave(
+        &self,
+        db: &mut sqlx::PgConnection,
+        leaving: Vec<ContactId>,
+        outcome: Outcome,
+        left: &mut Vec<ContactId>,
+        ended: &mut Ended,
+    ) -> Result<(), Error> {
+        if leaving.is_empty() {
+            return Ok(());
+        }
+        let unsent = not_among(&leaving, &not_among(&leaving, self.unsent()));
+        self.give_back(db, &unsent, None).await?;
+        *left = not_among(left, &leaving);
+        ended.extend(leaving.into_iter().map(|contact| (contact, outcome)));
+        Ok(())
+    }
+
+    /// Those that no earlier claim can have handed over.
+    fn unsent(&self) -> &[ContactId] {
+        let sub_batch = self.state.knobs.sub_batch_recipients();
+        never_handed(self.unended, self.found.attempts, sub_batch)
+    }
+
+    /// Those whose cap this mass message gets, or has.
+    async fn take(
+        &self,
+        db: &mut sqlx::PgConnection,
+        policy: Policy,
+        rule: Option<Rule>,
+        contacts: &[ContactId],
+    ) -> Result<Vec<ContactId>, Error> {
+        let (chunk, day) = (self.hint.chunk, self.today.day);
+        let Some(rule) = rule.filter(|_| !contacts.is_empty()) else {
+            return Ok(contacts.to_vec());
         };
-        return Ok((vec![], end_as(outcome)));
+        let keeping = rule.keeping(day);
+        let taken = store::cap::take(db, chunk.tenant, policy, keeping, day, chunk.broadcast, contacts);
+        Ok(taken.await?)
     }
-    if found.epoch > 1 || found.attempts > 0 {
-        // An earlier claim may have been in an earlier window, whose caps are of no use in this one.
-        store::cap::give_back(&mut *db, tenant, policy, broadcast, unended, Some(window_start)).await?;
+
+    async fn give_back(
+        &self,
+        db: &mut sqlx::PgConnection,
+        contacts: &[ContactId],
+        but_of: Option<Date>,
+    ) -> Result<(), Error> {
+        let chunk = self.hint.chunk;
+        let given = store::cap::give_back(db, chunk.tenant, self.policy, chunk.broadcast, contacts, but_of);
+        Ok(given.await?)
     }
-    let opted_out = store::consent::opted_out(&mut *db, tenant, unended).await?;
-    if !opted_out.is_empty() {
-        // Of an earlier claim they may hold caps.
-        let unsent = never_handed(unended, found.attempts, state.knobs.sub_batch_recipients());
-        let unsent = not_among(&opted_out, &not_among(&opted_out, unsent));
-        store::cap::give_back(&mut *db, tenant, policy, broadcast, &unsent, None).await?;
-    }
-    let willing = not_among(unended, &opted_out);
-    let allowed = store::cap::take(&mut *db, tenant, policy, window_start, broadcast, &willing).await?;
-    let capped = not_among(&willing, &allowed);
-    let opted_out = opted_out.into_iter().map(|contact| (contact, Outcome::OptedOut));
-    let capped = capped.into_iter().map(|contact| (contact, Outcome::Capped));
-    Ok((allowed, opted_out.chain(capped).collect()))
 }

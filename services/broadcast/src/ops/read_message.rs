@@ -19,6 +19,7 @@ pub(crate) async fn read_message(
     if is_first {
         tx.audit(contact, "message.read", message.message_id);
     }
+    let links = store::tenant::links(&mut *tx, &state.public_url, contact.tenant).await?;
     tx.commit().await?;
-    Ok(message)
+    Ok(message.with_way_out(contact.contact, links.as_ref()))
 }

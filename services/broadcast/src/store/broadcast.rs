@@ -16,8 +16,8 @@ pub(crate) async fn insert(
     sqlx::query!(
         "insert into broadcast
            (tenant_id, broadcast_id, kind, title, text, tags_any, tags_all, channel, rate_per_s, started_by,
-            state, accepted_at, priority, send_at, send_until)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11, $12, $13, $14)",
+            state, accepted_at, priority, send_at, send_until, held_out_ppm)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11, $12, $13, $14, $15)",
         tenant.0,
         broadcast.broadcast_id.0,
         broadcast.kind.name(),
@@ -32,6 +32,7 @@ pub(crate) async fn insert(
         broadcast.priority.name(),
         broadcast.send_at.map(|at| at.to_sqlx()) as _,
         broadcast.send_until.map(|until| until.to_sqlx()) as _,
+        broadcast.held_out_ppm,
     )
     .execute(db)
     .await
@@ -50,6 +51,7 @@ struct Row {
     priority: Priority,
     send_at: Option<jiff_sqlx::Timestamp>,
     send_until: Option<jiff_sqlx::Timestamp>,
+    held_out_ppm: i32,
     started_by: contracts::MemberId,
     state: State,
     note: Option<String>,
@@ -71,6 +73,7 @@ impl From<Row> for Broadcast {
             priority: row.priority,
             send_at: row.send_at.map(Into::into),
             send_until: row.send_until.map(Into::into),
+            held_out_ppm: row.held_out_ppm,
             started_by: row.started_by,
             state: row.state,
             note: row.note,
@@ -87,7 +90,7 @@ pub(crate) async fn find(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Resu
              channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
              send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
              started_by as "started_by: _", state as "state: State",
-             note, accepted_at, finished_at as "finished_at?: jiff_sqlx::Timestamp"
+             note, accepted_at, held_out_ppm, finished_at as "finished_at?: jiff_sqlx::Timestamp"
            from broadcast where broadcast_id = $1"#,
         id.0
     )
@@ -135,7 +138,7 @@ pub(crate) async fn page(
              channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
              send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
              started_by as "started_by: _", state as "state: State",
-             note, accepted_at, finished_at as "finished_at?: jiff_sqlx::Timestamp"
+             note, accepted_at, held_out_ppm, finished_at as "finished_at?: jiff_sqlx::Timestamp"
            from broadcast
            where tenant_id = $1 and ($2::uuid is null or broadcast_id < $2)
            order by broadcast_id desc limit $3"#,

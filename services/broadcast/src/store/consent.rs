@@ -27,6 +27,26 @@ pub(crate) async fn put(
     .map(|done| done.rows_affected() == 1)
 }
 
+/// Notes that the contact wants no marketing any more; false when that is known.
+pub(crate) async fn withdraw(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    contact: ContactId,
+    at: Timestamp,
+) -> sqlx::Result<bool> {
+    sqlx::query!(
+        "insert into consent (tenant_id, contact_id, marketing, at) values ($1, $2, false, $3)
+         on conflict (tenant_id, contact_id) do update set marketing = false, at = excluded.at
+         where consent.marketing and consent.at <= excluded.at",
+        tenant.0,
+        contact.0,
+        at.to_sqlx() as _,
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected() == 1)
+}
+
 /// Which of these contacts do not want marketing any more, sorted.
 pub(crate) async fn opted_out(
     db: impl PgExecutor<'_>,

@@ -78,6 +78,7 @@ impl From<Row> for Message {
             kind: row.kind,
             from_member: row.from_member,
             text: row.text,
+            opt_out_url: None,
             at: row.at,
             read_at: row.read_at.map(Into::into),
         }
@@ -141,6 +142,7 @@ pub(crate) async fn read(
                 kind: row.kind,
                 from_member: row.from_member,
                 text: row.text,
+                opt_out_url: None,
                 at: row.at.into(),
                 read_at: row.read_at.map(Into::into),
             };

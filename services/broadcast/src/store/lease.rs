@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use contracts::MemberId;
-use jiff::civil::Date;
 use sqlx::PgExecutor;
 
 use crate::broadcast::{ChannelName, Kind, State as BroadcastState};
@@ -26,9 +25,12 @@ pub(crate) struct Found {
     pub member_rate_per_s: Option<i32>,
     /// What is left of the time in which it may be sent, if that ends.
     pub left_secs: Option<f64>,
+    pub held_out_ppm: i32,
     pub broadcast_state: BroadcastState,
     pub zone: String,
     pub webhook: Option<String>,
+    pub link_generation: i16,
+    pub link_key: Vec<u8>,
 }
 
 impl Found {
@@ -72,10 +74,10 @@ pub(crate) async fn lock(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::Resu
         r#"select chunk.state as "state: State", epoch, coalesce(lease_until < now(), false) as "is_lease_expired!",
              attempts, member_id as "member: MemberId", kind as "kind: Kind", text, channel as "channel: ChannelName",
              broadcast.rate_per_s, account_rate.rate_per_s as "tenant_rate_per_s?",
-             member_rate_per_s as "member_rate_per_s?",
+             member_rate_per_s as "member_rate_per_s?", held_out_ppm,
              extract(epoch from send_until - clock_timestamp())::float8 as left_secs,
              case when ends_as is null then broadcast.state else 'cancelling' end as "broadcast_state!: BroadcastState",
-             zone, url as "webhook?"
+             zone, url as "webhook?", link_generation, link_key
            from chunk
            join broadcast using (tenant_id, broadcast_id)
            join tenant using (tenant_id)
@@ -88,35 +90,6 @@ pub(crate) async fn lock(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::Resu
     )
     .fetch_optional(db)
     .await
-}
-
-/// The window that contains this moment.
-pub(crate) struct Window {
-    pub start: Date,
-    pub left_secs: f64,
-}
-
-struct WindowRow {
-    start: jiff_sqlx::Date,
-    left_secs: f64,
-}
-
-/// A window of the given length (`day` or `week`) in the tenant's zone, by the database's clock alone.
-pub(crate) async fn window(db: impl PgExecutor<'_>, length: &str, zone: &str) -> sqlx::Result<Window> {
-    let row = sqlx::query_as!(
-        WindowRow,
-        r#"select starts::date as "start!",
-             extract(epoch from (starts + ('1 ' || $1)::interval) at time zone $2 - at)::float8 as "left_secs!"
-           from clock_timestamp() as at, date_trunc($1, at at time zone $2) as starts"#,
-        length,
-        zone,
-    )
-    .fetch_one(db)
-    .await?;
-    Ok(Window {
-        start: row.start.to_jiff(),
-        left_secs: row.left_secs,
-    })
 }
 
 /// Makes the locked chunk this lease's own.
@@ -194,6 +167,21 @@ pub(crate) async fn release(
     .execute(db)
     .await
     .map(|done| done.rows_affected() == 1)
+}
+
+/// The locked chunk is nobody's until so many seconds from now.
+pub(crate) async fn wait(db: impl PgExecutor<'_>, chunk: ChunkKey, rest_secs: f64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update chunk set state = 'ready', lease_owner = null, lease_until = null,
+           not_before = clock_timestamp() + make_interval(secs => $3)
+         where broadcast_id = $1 and n = $2",
+        chunk.broadcast.0,
+        chunk.n,
+        rest_secs,
+    )
+    .execute(db)
+    .await
+    .map(drop)
 }
 
 /// After a failure the chunk keeps its lease, without anybody at it, for a rest; then the reconciler makes it ready.

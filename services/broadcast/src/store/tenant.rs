@@ -6,6 +6,7 @@ use jiff_sqlx::ToSqlx as _;
 use sqlx::PgExecutor;
 use url::Url;
 
+use crate::opt_out::{LinkKeys, Links};
 use crate::webhook::Webhook;
 
 /// Notes the tenant's verification; false when a later one is known.
@@ -47,6 +48,13 @@ pub(crate) async fn is_verified(db: impl PgExecutor<'_>, tenant: TenantId) -> sq
     .await
 }
 
+/// The zone in which the tenant's days are cut.
+pub(crate) async fn zone(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Result<Option<String>> {
+    sqlx::query_scalar!("select zone from tenant where tenant_id = $1", tenant.0)
+        .fetch_optional(db)
+        .await
+}
+
 /// Sets the webhook; says whether it is another one.
 pub(crate) async fn set_webhook(
     db: impl PgExecutor<'_>,
@@ -74,4 +82,54 @@ pub(crate) async fn webhook(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::
     )
     .fetch_optional(db)
     .await
+}
+
+/// What the tenant's links are signed with.
+pub(crate) async fn link_keys(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Result<Option<LinkKeys>> {
+    sqlx::query_as!(
+        LinkKeys,
+        "select link_generation as generation, link_key as key, link_key_before as before
+         from tenant where tenant_id = $1",
+        tenant.0
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The same, locked: two rotations don't pass each other.
+pub(crate) async fn lock_link_keys(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+) -> sqlx::Result<Option<LinkKeys>> {
+    sqlx::query_as!(
+        LinkKeys,
+        "select link_generation as generation, link_key as key, link_key_before as before
+         from tenant where tenant_id = $1 for update",
+        tenant.0
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A new key; the one before it is kept, and no other.
+pub(crate) async fn rotate_link_key(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update tenant set link_generation = link_generation + 1, link_key_before = link_key,
+           link_key = uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+         where tenant_id = $1",
+        tenant.0
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// What makes the tenant's links.
+pub(crate) async fn links(
+    db: impl PgExecutor<'_>,
+    base: &Url,
+    tenant: TenantId,
+) -> sqlx::Result<Option<Links>> {
+    let keys = link_keys(db, tenant).await?;
+    Ok(keys.map(|keys| Links::new(base, tenant, keys.generation, &keys.key)))
 }

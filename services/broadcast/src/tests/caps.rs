@@ -5,6 +5,7 @@ use jiff::{ToSpan as _, Zoned};
 
 use super::scene::{Scene, command};
 use crate::broadcast::Kind;
+use crate::cap::{Keeping, Scope};
 use crate::ops::Answer;
 use crate::store;
 
@@ -86,19 +87,18 @@ async fn windows_are_calendar_days_and_iso_weeks_of_the_zone() {
         "Australia/Lord_Howe",
     ] {
         let mut tx = scene.state.db.read(scene.tenant).await.unwrap();
-        let day = store::lease::window(&mut *tx, "day", zone).await.unwrap();
-        let week = store::lease::window(&mut *tx, "week", zone).await.unwrap();
+        let today = store::policy::today(&mut *tx, scene.tenant, Scope::Enterprise, zone, 0)
+            .await
+            .unwrap();
         let now: Zoned = scene.state.clock.now().in_tz(zone).unwrap();
         let midnight = now.start_of_day().unwrap();
         let monday = midnight.date() - i64::from(midnight.weekday().to_monday_zero_offset()).days();
-        assert_eq!((day.start, week.start), (midnight.date(), monday), "{zone}");
-        let left = |days: i64| {
-            let from = if days == 1 { midnight.date() } else { monday };
-            let end = (from + days.days()).in_tz(zone).unwrap();
-            end.timestamp().duration_since(now.timestamp()).as_secs_f64()
-        };
-        assert!((day.left_secs - left(1)).abs() < 5.0, "{zone}");
-        assert!((week.left_secs - left(7)).abs() < 5.0, "{zone}");
+        assert_eq!(today.day, midnight.date(), "{zone}");
+        let end = (midnight.date() + 1.day()).in_tz(zone).unwrap();
+        let left = end.timestamp().duration_since(now.timestamp()).as_secs_f64();
+        assert!((today.left_secs - left).abs() < 5.0, "{zone}");
+        let week = today.own.unwrap().keeping(today.day);
+        assert_eq!(week, Keeping::One { window_start: monday }, "{zone}");
     }
 }
 

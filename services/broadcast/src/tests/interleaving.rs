@@ -1,5 +1,5 @@
-//! No interleaving of confirmations, retries, crashes and cancellations gives a contact two mass messages of one kind in
-//! one window, or a recipient two ends, or none (D74–D77).
+//! No interleaving of confirmations, retries, crashes, cancellations and changes of the limits gives a contact more than the
+//! limits allow, or a recipient two ends, or none (D74–D77, D102).
 
 use contracts::BroadcastId;
 use proptest::prelude::*;
@@ -8,8 +8,10 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
 use super::crash::LEASES_EXPIRE;
+use super::policy;
 use super::scene::Scene;
 use crate::broadcast::{Kind, State};
+use crate::cap::{Limit, Scope, Window};
 use crate::channel::{Delivered, Delivery};
 use crate::chunk::Hint;
 use crate::grip::{Grip, Released};
@@ -36,6 +38,9 @@ enum Step {
     Pause(Index),
     Resume(Index),
     TaskExpires(Index),
+    /// Another limit, from tomorrow on.
+    Limit(Scope, Option<Limit>),
+    AWeekPasses,
     End,
 }
 
@@ -64,8 +69,24 @@ fn step() -> impl Strategy<Value = Step> {
         2 => index().prop_map(Step::Pause),
         3 => index().prop_map(Step::Resume),
         1 => index().prop_map(Step::TaskExpires),
+        2 => (scope(), prop::option::of(limit())).prop_map(|(scope, limit)| Step::Limit(scope, limit)),
+        2 => Just(Step::AWeekPasses),
         2 => Just(Step::End),
     ]
+}
+
+fn scope() -> impl Strategy<Value = Scope> {
+    prop::sample::select(Scope::ALL.to_vec())
+}
+
+/// Days and weeks stay what they are when a week passes; of a month that can't be said.
+fn limit() -> impl Strategy<Value = Limit> {
+    (0..4, 1..3).prop_map(|(window, sends_max)| match window {
+        0 => policy::limit(Window::Day, sends_max, None),
+        1 => policy::limit(Window::IsoWeek, sends_max, None),
+        2 => policy::limit(Window::RollingDays, sends_max, Some(2)),
+        _ => policy::limit(Window::RollingDays, sends_max, Some(10)),
+    })
 }
 
 /// What has been started and published so far.
@@ -132,6 +153,8 @@ impl History {
                 .await
                 .unwrap();
             }
+            Step::Limit(scope, limit) => scene.limit(scope, 1, limit).await,
+            Step::AWeekPasses => scene.a_week_passes().await,
             Step::End => scene.end().await,
             _ => {}
         }
@@ -214,15 +237,14 @@ impl History {
                 "one end each: {progress:?}"
             );
         }
-        let twice = "select count(*) from (
-            select 1 from inbox_message where broadcast_id is not null
-            group by contact_id, kind, case kind when 'member' then from_member end having count(*) > 1) as twice";
-        assert_eq!(self.scene.count(twice).await, 0, "two of one kind in one window");
+        self.scene.check_limits().await;
         let unreceived = "select count(*) from receipt r where state = 'delivered' and not exists (
             select from inbox_message m where m.broadcast_id = r.broadcast_id and m.contact_id = r.contact_id)";
         assert_eq!(self.scene.count(unreceived).await, 0, "delivered, but not there");
         let uncapped = "select count(*) from inbox_message m where broadcast_id is not null and not exists (
-            select from cap c where c.broadcast_id = m.broadcast_id and c.contact_id = m.contact_id)";
+            select from cap c where c.broadcast_id = m.broadcast_id and c.contact_id = m.contact_id)
+            and not exists (select from cap_tally t
+              where m.broadcast_id = any(t.broadcast_ids) and t.contact_id = m.contact_id)";
         assert_eq!(
             self.scene.count(uncapped).await,
             0,

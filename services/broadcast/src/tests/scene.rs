@@ -59,6 +59,7 @@ impl Scene {
             customers: Some(chassis::grpc::channel(&customers.clone().serve().await).unwrap()),
             knobs: Config::parse_from(arguments).knobs,
             watches: Watches::new(CancellationToken::new()),
+            public_url: "https://m.example.com".parse().unwrap(),
             dev: true,
         };
         let _ = testkit::http(); // installs the crypto provider that a process has
@@ -252,10 +253,15 @@ impl Scene {
             where r.broadcast_id = chunk.broadcast_id and r.n = chunk.n)";
         assert_eq!(self.count(unequal).await, 0, "counters are not the receipts");
         let uncapped = "select count(*) from receipt r where state = 'delivered'
-            and not exists (select from cap c where c.broadcast_id = r.broadcast_id and c.contact_id = r.contact_id)";
+            and not exists (select from cap c where c.broadcast_id = r.broadcast_id and c.contact_id = r.contact_id)
+            and not exists (select from cap_tally t
+              where r.broadcast_id = any(t.broadcast_ids) and t.contact_id = r.contact_id)";
         assert_eq!(self.count(uncapped).await, 0, "delivered without a cap");
-        let idle = "select count(*) from cap c where not exists (select from receipt r
-            where r.broadcast_id = c.broadcast_id and r.contact_id = c.contact_id and state in ('delivered', 'dead'))";
+        let idle = "select count(*) from (
+              select contact_id, broadcast_id from cap
+              union all select contact_id, unnest(broadcast_ids) from cap_tally) as c
+            where not exists (select from receipt r
+              where r.broadcast_id = c.broadcast_id and r.contact_id = c.contact_id and state in ('delivered', 'dead'))";
         assert_eq!(self.count(idle).await, 0, "caps held for nothing");
     }
 }

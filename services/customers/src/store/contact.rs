@@ -142,6 +142,20 @@ pub(crate) async fn set_consent(
     Ok(done.rows_affected() == 1)
 }
 
+/// Writes that the contact opted out at this time; false when they had, or said something else later.
+pub(crate) async fn opt_out(db: impl PgExecutor<'_>, contact_id: ContactId, at: Timestamp) -> Result<bool> {
+    let done = sqlx::query!(
+        "update contact set marketing = false, consent_basis = 'contact', consent_version = $2, consent_at = $3
+         where contact_id = $1 and (marketing, consent_basis) <> (false, 'contact') and consent_at <= $3",
+        contact_id as ContactId,
+        CONSENT_VERSION,
+        at.to_sqlx() as _,
+    )
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Writes a member's own note on a contact, and says whether it is another one; `None` when the member doesn't follow
 /// them.
 pub(crate) async fn set_remark(

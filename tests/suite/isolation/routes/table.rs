@@ -40,6 +40,7 @@ pub(super) const KEYLESS: &[(&str, &str)] = &[
     ("confirm_task", "a confirmed task stays confirmed"),
     ("cancel_task", "a cancelled share stays cancelled"),
     ("read_message", "the first time counts"),
+    ("opt_out", "who is out stays out"),
     ("take_in_order_event", "the event's own id is the key"),
 ];
 
@@ -189,6 +190,7 @@ const BROADCAST: &[Route] = &[
             ("/send_until", Absent),
         ],
     ),
+    route("forecast_broadcast", Auditor, &[("{broadcast_id}", Resolved)]),
     route("list_receipts", Auditor, &[("{broadcast_id}", Broadcast)]),
     route("list_tasks", Agent, &[]),
     route("list_recipients", Agent, &[("{task_id}", Task)]),
@@ -202,6 +204,15 @@ const BROADCAST: &[Route] = &[
     route("read_message", By::Contact, &[("{message_id}", Message)]),
     route("set_rate", Admin, &[]),
     route("list_rates", Auditor, &[]),
+    route("show_opt_out", Anybody, &[("{token}", OptOutToken)]),
+    route("opt_out", Anybody, &[("{token}", OptOutToken)]),
+    route("get_opt_out_link", By::Contact, &[]),
+    route("get_link_key", Auditor, &[]),
+    route("rotate_link_key", Admin, &[]),
+    route("set_quiet_hours", Operator, &[]),
+    route("get_quiet_hours", Auditor, &[]),
+    route("set_cap_policy", Operator, &[]),
+    route("list_cap_policies", Auditor, &[]),
     route("set_webhook", Admin, &[]),
     route("get_webhook", Auditor, &[("", Webhook)]),
 ];

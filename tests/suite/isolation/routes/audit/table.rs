@@ -77,6 +77,10 @@ pub(super) const LEFT: &[Left] = &[
     left("cancel_task", &["task.cancelled"]),
     left("read_message", &["message.read"]),
     left("set_rate", &["rate.set"]),
+    public("opt_out", "contact", &["contact.opted_out"], &[]),
+    left("rotate_link_key", &["link_key.rotated"]),
+    left("set_quiet_hours", &["quiet_hours.set"]),
+    left("set_cap_policy", &["cap_policy.set"]),
     Left {
         // The example's is set already, by whoever looks at it.
         instead: Some(("/url", Thing::Is("https://crm.example.com/another"))),
@@ -92,6 +96,7 @@ pub(super) const HEARD: &[(&str, &str)] = &[
     ("customers-tenant", "tenant.verified"),
     ("customers-member-joined", "member.joined"),
     ("customers-member-left", "member.left"),
+    ("customers-opt-out", "contact.opted_out"),
     ("groups-tenant", "tenant.verified"),
     ("broadcast-tenant", "tenant.verified"),
     ("broadcast-welcome", "message.stored"),
