@@ -6,7 +6,7 @@ LOCAL := deploy/dev/stack.py $(if $(STATE),--state "$(STATE)")
 # One set of packages and features everywhere, so that nothing is compiled twice. Releases are built without failpoints.
 WORKSPACE := --workspace --features failpoints
 
-.PHONY: help demo test up down status tail bench failure-repeat rows generate images backup restore skew
+.PHONY: help demo test up down tail bench bench-rivals failure-repeat rows generate images backup restore skew
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | sort | expand -t 18
 
@@ -25,15 +25,15 @@ up: ## Start Postgres, NATS and the services (data in .shequn, or STATE=folder)
 down: ## Stop them (STATE=folder)
 	$(LOCAL) down
 
-status: ## What runs, on which ports, and where the data is (STATE=folder)
-	$(LOCAL) status
-
 tail: ## Print every event of the running stack, decoded
 	cargo build -q $(WORKSPACE) --bins
 	target/debug/tail $(ARGS)
 
 bench: ## Measure a release build; a table, and target/bench.jsonl (ONLY="parts of names")
 	tests/load/run.sh $(ONLY)
+
+bench-rivals: ## Mass messages beside graphile-worker, BullMQ and Celery (ROUNDS=5 RECIPIENTS=60000 ONLY=bullmq)
+	tests/load/rivals/run.sh
 
 failure-repeat: ## Run the failure tests N times (N=20)
 	tests/run.sh failure-repeat $(or $(N),20)

@@ -79,7 +79,7 @@ impl Home {
         self.options.keep || self.was_up.get().is_some_and(|was_up| *was_up)
     }
 
-    /// What a person types to have the stack do something: `up`, `down`, `status`.
+    /// What a person types to have the stack do something: `up`, `down`.
     pub(crate) fn verb(&self, verb: &str) -> String {
         match self.options.stack {
             Kind::Local => format!("make {verb}"),
@@ -87,6 +87,14 @@ impl Home {
                 "deploy/dev/stack.py --state {} compose {verb}",
                 self.options.state().display()
             ),
+        }
+    }
+
+    /// What shows which processes run.
+    pub(crate) fn status(&self) -> String {
+        match self.options.stack {
+            Kind::Local => "deploy/dev/stack.py status".to_owned(),
+            Kind::Compose => self.verb("status"),
         }
     }
 

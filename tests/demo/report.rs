@@ -180,7 +180,7 @@ fn places(run: &Run<'_>) {
     let mut place = |what: &str, how: String| table.row(vec![Cell::word(what), Cell::word(how)]);
     place("data", run.home.psql(&run.stack));
     place("events", run.home.tail());
-    place("processes", run.home.verb("status"));
+    place("processes", run.home.status());
     place("logs", run.home.log());
     place("the bus", format!("{}/jsz", description.nats.http_url));
     for service in ["identity", "customers", "groups", "broadcast", "referral"] {

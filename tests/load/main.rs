@@ -12,6 +12,7 @@ mod lane;
 mod people;
 mod process;
 mod relay;
+mod rivals;
 mod scene;
 mod sink;
 
@@ -35,6 +36,12 @@ struct Arguments {
     /// Workers that send mass messages, where the figure does not say how many.
     #[arg(long, default_value_t = 2)]
     workers: usize,
+    /// Recipients of each mass message whose rate is measured.
+    #[arg(long, default_value_t = 60_000)]
+    recipients: usize,
+    /// Only receive webhooks, and say on request what came.
+    #[arg(long)]
+    sink: bool,
     /// Contacts of the figures of a million; fewer only to try them out.
     #[arg(long, default_value_t = 1_000_000)]
     million: usize,
@@ -49,6 +56,9 @@ impl Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if arguments.sink {
+        return rivals::serve_sink();
+    }
     let mut figures = Figures::new()?;
     // On a stack of its own, before another one shares the machine.
     if arguments.wants("relay") {

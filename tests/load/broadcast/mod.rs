@@ -35,6 +35,7 @@ struct World<'a> {
     workers: Workers,
     rounds: usize,
     workers_count: usize,
+    recipients: usize,
     million: usize,
 }
 
@@ -55,6 +56,7 @@ pub(crate) async fn measure(
         workers,
         rounds: arguments.rounds,
         workers_count: arguments.workers,
+        recipients: arguments.recipients,
         million: arguments.million,
     };
     if arguments.wants("broadcast_webhook_per_s") {

@@ -6,7 +6,6 @@ use super::{World, say};
 use crate::crowd::Crowd;
 use crate::figure::{Figures, median};
 
-const RECIPIENTS: usize = 60_000;
 const LIMIT_SECS: u64 = 2;
 
 pub(super) async fn webhook(world: &mut World<'_>, figures: &mut Figures) -> anyhow::Result<()> {
@@ -35,11 +34,12 @@ async fn rounds(
     // The first round only warms up.
     for round in 0..=world.rounds {
         let tag = format!("round-{round}");
-        crowd.grow(&tag, RECIPIENTS).await?;
+        crowd.grow(&tag, world.recipients).await?;
         crowd.sign_in().await?;
         let folder = world.set.stack().state();
         let limit = Limit::measure(&world.superuser, &world.sink, folder, LIMIT_SECS).await?;
-        let rate = RECIPIENTS as f64 / world.send(&crowd, &tag, way, RECIPIENTS).await?;
+        let secs = world.send(&crowd, &tag, way, world.recipients).await?;
+        let rate = world.recipients as f64 / secs;
         say(&format!(
             "round {round}: {rate:.0}/s of {:.0}/s: {limit}",
             of(&limit)
