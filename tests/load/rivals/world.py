@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -80,6 +81,7 @@ class World:
         # `stack.py down` reads the pid off the name, to end what a killed run left.
         state = REPO / ".shequn" / "private" / f"rivals-{os.getpid()}"
         stack = [sys.executable, REPO / "deploy" / "dev" / "stack.py", "--state", state]
+        ends.callback(shutil.rmtree, state, ignore_errors=True)  # Redis' folder lies there, too
         ends.callback(succeed, *stack, "down", "--wipe")
         succeed(*stack, "up")
         description = json.loads((state / "stack.json").read_text())
