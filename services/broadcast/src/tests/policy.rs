@@ -18,6 +18,9 @@ use crate::ops::{self, Answer, Claimed};
 use crate::policy::SetCapPolicy;
 use crate::store;
 
+/// Scope, first day, and the limit's three columns.
+type Said = (String, jiff_sqlx::Date, Option<String>, Option<i32>, Option<i32>);
+
 pub(super) fn limit(window: Window, sends_max: i32, days: Option<i32>) -> Limit {
     Limit {
         window,
@@ -64,7 +67,7 @@ impl Scene {
 
     /// By what contacts have got: on no day more than the limit of that day allows in its window.
     pub(super) async fn check_limits(&self) {
-        let said: Vec<(String, jiff_sqlx::Date, Option<String>, Option<i32>, Option<i32>)> =
+        let said: Vec<Said> =
             sqlx::query_as("select scope, since, length, sends_max, days from cap_policy order by since")
                 .fetch_all(&self.test.superuser)
                 .await
@@ -72,8 +75,7 @@ impl Scene {
         let rule_on = |scope: Scope, day: Date| {
             let last = said
                 .iter()
-                .filter(|(of, since, ..)| of == scope.name() && since.to_jiff() <= day)
-                .next_back();
+                .rfind(|(of, since, ..)| of == scope.name() && since.to_jiff() <= day);
             let set = last.and_then(|(_, _, window, sends_max, days)| {
                 let window = serde_json::from_value(window.clone()?.into()).unwrap();
                 Some(limit(window, (*sends_max)?, *days))
