@@ -6,7 +6,7 @@ LOCAL := deploy/dev/stack.py $(if $(STATE),--state "$(STATE)")
 # One set of packages and features everywhere, so that nothing is compiled twice. Releases are built without failpoints.
 WORKSPACE := --workspace --features failpoints
 
-.PHONY: help demo test up down tail bench bench-rivals failure-repeat rows generate images backup restore skew
+.PHONY: help demo test up down tail bench bench-rivals soak rows generate images backup restore skew
 help: ## List the verbs
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | sort | expand -t 18
 
@@ -35,8 +35,8 @@ bench: ## Measure a release build; a table, and target/bench.jsonl (ONLY="parts 
 bench-rivals: ## Mass messages beside graphile-worker, BullMQ and Celery (ROUNDS=5 RECIPIENTS=60000 ONLY=bullmq)
 	tests/load/rivals/run.sh
 
-failure-repeat: ## Run the failure tests N times (N=20)
-	tests/run.sh failure-repeat $(or $(N),20)
+soak: ## Random rows of the fault matrix (MINUTES=60 SEED=number), or the failure tests N times (ONLY=failure N=20)
+	MINUTES="$(MINUTES)" SEED="$(SEED)" N="$(N)" tests/run.sh soak $(ONLY)
 
 rows: ## Which rows of the domain are claimed, and by which tests they are covered
 	cargo nextest run $(WORKSPACE) -E 'test(workspace::rows)' --no-capture

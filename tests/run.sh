@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make test`: every check, with a time table at the end. `run.sh failure-repeat N` repeats the failure tests,
-# `run.sh containers-repeat N` those of the set in containers; `run.sh generate` writes what is written from code.
+# `make test`: every check, with a time table at the end. `run.sh soak` plays the fault matrix at random for MINUTES,
+# `run.sh soak failure` repeats the failure tests N times, `run.sh containers-repeat N` those of the set in containers; `run.sh generate` writes what is written from code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 features=(--workspace --features failpoints)
@@ -44,7 +44,7 @@ stop_stack() {
 trap stop_stack EXIT
 
 usage() {
-    printf '%s\n' "$@" 'usage: tests/run.sh [all | failure-repeat N | containers-repeat N | generate [queries|contracts|permissions]]' >&2
+    printf '%s\n' "$@" 'usage: tests/run.sh [all | soak [matrix|unseen|failure] | containers-repeat N | generate [queries|contracts|permissions]]' >&2
     exit 2
 }
 
@@ -61,6 +61,28 @@ generate() {
     esac
 }
 
+soak_matrix() {
+    [[ ${MINUTES:=60} =~ ^[1-9][0-9]*$ ]] || usage "MINUTES is a number of them, not '$MINUTES'"
+    export SHEQUN_SOAK_MINUTES=$MINUTES SHEQUN_MATRIX_SEED=${SEED:-}
+    cargo nextest run "${features[@]}" --profile soak --run-ignored only --no-capture -E 'test(failure::matrix::soak)'
+}
+
+soak_unseen() {
+    cargo nextest run "${features[@]}" --profile soak --run-ignored only --no-capture \
+        -E 'test(failure::matrix) - test(failure::matrix::soak)'
+}
+
+soak_failure() {
+    local n
+    [[ ${N:=20} =~ ^[1-9][0-9]*$ ]] || usage "N is a number of runs, not '$N'"
+    fresh_stack
+    for ((n = 1; n <= N; n++)); do
+        echo "== failure tests, run $n of $N"
+        cargo nextest run "${features[@]}" -E 'test(failure::) | binary(delivery)'
+    done
+    echo "failure tests: $N runs passed"
+}
+
 case "${1:-all}" in
 all)
     step 'format' cargo fmt --all --check
@@ -74,15 +96,10 @@ all)
     printf '\nTime table\n'
     printf '%s\n' "${table[@]}"
     ;;
-failure-repeat)
-    [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || usage "N is a number of runs, not '${2:-}'"
+soak)
+    declare -F "soak_${2:-matrix}" >/dev/null || usage "there is no soak of $2"
     cargo build "${features[@]}" --bins
-    fresh_stack
-    for ((n = 1; n <= $2; n++)); do
-        echo "== failure tests, run $n of $2"
-        cargo nextest run "${features[@]}" -E 'test(failure::) | binary(delivery)'
-    done
-    echo "failure tests: $2 runs passed"
+    soak_"${2:-matrix}"
     ;;
 containers-repeat)
     [[ ${2:-} =~ ^[1-9][0-9]*$ ]] || usage "N is a number of runs, not '${2:-}'"

@@ -23,6 +23,8 @@ pub struct Brand {
     pub api: Api,
     pub tenant_id: String,
     pub slug: String,
+    /// In which its days and weeks are cut.
+    pub zone: String,
     pub owner: Login,
 }
 
@@ -77,6 +79,7 @@ async fn register_in(api: &Api, slug: &str, name: &str, zone: &str) -> anyhow::R
         api: api.clone(),
         tenant_id,
         slug: slug.to_owned(),
+        zone: zone.to_owned(),
         owner,
     })
 }

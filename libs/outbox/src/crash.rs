@@ -9,6 +9,31 @@ pub fn crash_point(name: &str) {
     let _ = name;
 }
 
+/// Aborts the process here when `FAILPOINTS` names this one of many: `FAILPOINTS="broadcast-poison-chunk=return(3)"`.
+///
+/// Compiled away without the feature `failpoints`.
+pub fn crash_point_of(name: &str, which: i32) {
+    arm();
+    fail::fail_point!(name, |wanted| {
+        if wanted.and_then(|wanted| wanted.parse().ok()) == Some(which) {
+            std::process::abort();
+        }
+    });
+    let _ = (name, which);
+}
+
+/// Whether the process is to be wrong in this way, so that a test can see that it is noticed:
+/// `FAILPOINTS="mutant-skip-t2=return"`.
+///
+/// False without the feature `failpoints`.
+#[must_use]
+pub fn is_mutant(name: &str) -> bool {
+    arm();
+    fail::fail_point!(name, |_| true);
+    let _ = name;
+    false
+}
+
 #[cfg(feature = "failpoints")]
 fn arm() {
     static ARMED: std::sync::OnceLock<()> = std::sync::OnceLock::new();

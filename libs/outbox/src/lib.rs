@@ -21,7 +21,7 @@ pub mod request;
 pub use audit::{Actor, Entry};
 pub use bus::{Bus, BusError};
 pub use consume::{Handler, HandlerError, consume};
-pub use crash::crash_point;
+pub use crash::{crash_point, crash_point_of, is_mutant};
 pub use database::{Database, Tx};
 pub use link::{Link, Upkeep};
 pub use migrate::{MigrateError, migrate};

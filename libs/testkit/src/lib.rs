@@ -2,14 +2,18 @@
 //! test, processes to kill, probes that wait for an event or a condition.
 
 mod database;
+mod dice;
 mod eventually;
+mod fuzz;
 mod http;
 mod probe;
 mod set;
 mod stack;
 
 pub use database::{TestDatabase, database};
+pub use dice::Dice;
 pub use eventually::{eventually, eventually_within};
+pub use fuzz::fuzz;
 pub use http::http;
 pub use nix::sys::signal::Signal;
 pub use probe::Probe;

@@ -1,6 +1,7 @@
 //! The five services and two workers as processes of a test's own: started, killed, started again.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use nix::unistd::Pid;
 use reqwest::StatusCode;
 use tokio::process::{Child, Command};
 
-use crate::{Stack, eventually_within, http};
+use crate::{ProcessDescription, Stack, eventually_within, http};
 
 /// How long a process may take to become ready, or to end.
 pub const READY: Duration = Duration::from_secs(30);
@@ -20,6 +21,8 @@ pub struct Set {
     // Before the stack, so that they end first.
     children: BTreeMap<String, Child>,
     env: BTreeMap<String, String>,
+    /// Processes beyond those of the stack, or with other settings than it gives them.
+    more: BTreeMap<String, ProcessDescription>,
     stack: Stack,
 }
 
@@ -55,6 +58,7 @@ impl Set {
             stack,
             env,
             children: BTreeMap::new(),
+            more: BTreeMap::new(),
         };
         set.prepare().await?;
         let names: Vec<String> = set.stack.description().processes.keys().cloned().collect();
@@ -72,6 +76,37 @@ impl Set {
     #[must_use]
     pub fn stack(&self) -> &Stack {
         &self.stack
+    }
+
+    /// A further process with the settings of `like`, listening on ports of its own. It is a worker if that one is.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn add(&mut self, name: &str, like: &str) -> anyhow::Result<()> {
+        let mut process = self.process(like).clone();
+        for (listener, port) in &mut process.ports {
+            // Taken by nobody else before it is started: others of this stack have theirs already.
+            *port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            let variable = format!("SHEQUN_{}_LISTEN", listener.to_uppercase());
+            process.env.insert(variable, format!("127.0.0.1:{port}"));
+        }
+        self.more.insert(name.to_owned(), process);
+        Ok(())
+    }
+
+    /// Other settings for a process from its next start on.
+    pub fn vary(&mut self, name: &str, env: &[(&str, String)]) {
+        let mut process = self.process(name).clone();
+        for (variable, value) in env {
+            process.env.insert((*variable).to_owned(), value.clone());
+        }
+        self.more.insert(name.to_owned(), process);
+    }
+
+    /// A process as it is started next.
+    #[must_use]
+    pub fn process(&self, name: &str) -> &ProcessDescription {
+        self.more.get(name).unwrap_or_else(|| self.stack.process(name))
     }
 
     /// Starts a process, with crash points armed as `FAILPOINTS` names them, and waits until it is
@@ -133,6 +168,21 @@ impl Set {
             .map_err(Into::into)
     }
 
+    /// Whether the process has ended of itself; then it may be started again.
+    ///
+    /// # Panics
+    /// When the system does not tell.
+    pub fn has_died(&mut self, name: &str) -> bool {
+        let Some(child) = self.children.get_mut(name) else {
+            return true;
+        };
+        let has_ended = child.try_wait().expect("a child's state").is_some();
+        if has_ended {
+            self.children.remove(name);
+        }
+        has_ended
+    }
+
     /// The memory a process holds, in MiB.
     ///
     /// # Errors
@@ -187,10 +237,10 @@ impl Set {
             .create(true)
             .append(true)
             .open(logs.join(format!("{name}.log")))?;
-        let is_service = self.stack.process(name).service == name;
+        let is_worker = name.contains("-worker-");
         let child = self
             .command(name)?
-            .arg(if is_service { "serve" } else { "worker" })
+            .arg(if is_worker { "worker" } else { "serve" })
             .envs(failpoints.map(|points| ("FAILPOINTS", points)))
             // It would push the error out of the last words.
             .env("RUST_BACKTRACE", "0")
@@ -205,7 +255,7 @@ impl Set {
     }
 
     fn command(&self, name: &str) -> anyhow::Result<Command> {
-        let mut command = self.stack.command(name)?;
+        let mut command = self.stack.command_of(self.process(name))?;
         command.envs(&self.env);
         Ok(command)
     }
@@ -230,7 +280,7 @@ impl Set {
     }
 
     async fn answers(&self, name: &str, status: StatusCode, limit: Duration) -> anyhow::Result<()> {
-        let url = format!("{}/health/ready", self.stack.process(name).url("ops"));
+        let url = format!("{}/health/ready", self.process(name).url("ops"));
         let http = http();
         let asking = eventually_within(limit, async || {
             let answer = http.get(&url).send().await?;

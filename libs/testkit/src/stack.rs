@@ -34,6 +34,8 @@ pub struct PostgresDescription {
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct NatsDescription {
+    /// The program.
+    pub server: PathBuf,
     pub url: String,
     pub http_url: String,
     pub store: PathBuf,
@@ -138,7 +140,10 @@ impl Stack {
     /// # Errors
     /// When it is not built.
     pub fn command(&self, name: &str) -> anyhow::Result<tokio::process::Command> {
-        let process = self.process(name);
+        self.command_of(self.process(name))
+    }
+
+    pub(crate) fn command_of(&self, process: &ProcessDescription) -> anyhow::Result<tokio::process::Command> {
         let program = build_dir()?.join(&process.binary);
         ensure!(
             program.exists(),

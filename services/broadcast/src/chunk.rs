@@ -15,7 +15,7 @@ use std::time::Duration;
 use contracts::{BroadcastId, ContactId, TenantId};
 
 /// Where a chunk stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub(crate) enum State {
     /// The sending member has not confirmed.

@@ -129,7 +129,11 @@ fn encode(hint: Hint) -> Vec<u8> {
 
 /// The hint a message carries, if it is one.
 pub(crate) fn decode(message: &Message) -> Option<Hint> {
-    let ready = ChunkReady::decode(message.payload.clone()).ok()?;
+    hint_of(&message.payload)
+}
+
+pub(crate) fn hint_of(payload: &[u8]) -> Option<Hint> {
+    let ready = ChunkReady::decode(payload).ok()?;
     let tenant: TenantId = ready.tenant_id.parse().ok()?;
     let broadcast: BroadcastId = ready.broadcast_id.parse().ok()?;
     let chunk = ChunkKey {

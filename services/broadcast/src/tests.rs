@@ -1,13 +1,16 @@
 //! The operations on a real database, with customers and receivers played by the tests.
 
 mod audience;
+mod cap_model;
 mod caps;
 mod consent;
 mod crash;
 mod ending;
 mod forecast;
+mod fuzz;
 mod inbox;
 mod interleaving;
+mod lease_model;
 mod opt_out;
 mod pace;
 mod pause;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use futures::{FutureExt as _, StreamExt as _};
-use outbox::crash_point;
+use outbox::{crash_point, is_mutant};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -73,6 +73,9 @@ impl Worker {
             let _ = message.ack_with(AckKind::Term).await;
             return;
         };
+        if is_mutant("mutant-ack-first") {
+            let _ = message.double_ack().await;
+        }
         let span = tracing::info_span!(
             "broadcast.send_chunk",
             tenant = %hint.chunk.tenant,

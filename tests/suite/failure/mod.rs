@@ -1,6 +1,10 @@
 //! What a fault may cost: time, and nothing else. Each test breaks a set of its own.
 
+mod checker;
 mod delivery;
 mod drill;
 mod infra;
+mod matrix;
+mod proxy;
+mod sink;
 mod worker;

@@ -2,7 +2,7 @@
 //! generated from what is there — routes, RPCs, tables, NATS permissions — so that a new one is covered by itself.
 
 mod bus;
-mod clock;
+pub(crate) mod clock;
 mod database;
 pub(crate) mod edges;
 mod findings;

@@ -3,7 +3,7 @@
 use chassis::auth::Agent;
 use contracts::RequestKey;
 use contracts::broadcast::v1::BroadcastAccepted;
-use outbox::request;
+use outbox::{crash_point, is_mutant, request};
 
 use crate::State;
 use crate::broadcast::{AcceptBroadcast, Broadcast, ChannelName};
@@ -40,8 +40,14 @@ pub(crate) async fn accept(
         accepted_at: Some(crate::events::proto_time(now)),
     };
     tx.audit(agent, "broadcast.accepted", broadcast.broadcast_id);
-    outbox::record(&mut tx, &event, now).await?;
     request::keep(&mut tx, key, &broadcast).await?;
+    if is_mutant("mutant-publish-outside") {
+        tx.commit().await?;
+        crash_point("broadcast-accepted");
+        tx = state.db.begin(agent.tenant).await?;
+    }
+    outbox::record(&mut tx, &event, now).await?;
     tx.commit().await?;
+    crash_point("broadcast-accepted");
     Ok(broadcast)
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use outbox::crash_point;
+use outbox::{crash_point, crash_point_of};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +48,7 @@ pub(crate) async fn send(
     if claim.allowed.is_empty() {
         return Ok(Answer::Forget); // done by the claim itself
     }
+    crash_point_of("broadcast-poison-chunk", hint.chunk.n);
     let grip = Grip::hold(state, &claim, draining.clone());
     match work_off(state, channels, &claim, &grip).await {
         Ok(()) => Ok(Answer::Forget),

@@ -1,5 +1,8 @@
 //! Who holds a contact's mass messages of a window.
 
+#[cfg(feature = "failpoints")]
+mod mutant;
+
 use contracts::{BroadcastId, ContactId, TenantId};
 use jiff::civil::Date;
 use jiff_sqlx::ToSqlx as _;
@@ -43,6 +46,10 @@ async fn take_one(
     broadcast: BroadcastId,
     contacts: &[ContactId],
 ) -> sqlx::Result<Vec<ContactId>> {
+    #[cfg(feature = "failpoints")]
+    if let Some(statement) = mutant::statement() {
+        return mutant::take(db, statement, tenant, policy, window_start, broadcast, contacts).await;
+    }
     sqlx::query_scalar!(
         r#"with taken as (
              insert into cap (tenant_id, kind, member_id, contact_id, window_start, broadcast_id, taken_on)

@@ -207,6 +207,27 @@ mod tests {
         Ok((outcomes, file.fingerprint().await?))
     }
 
+    /// Whatever is sent as a file is read or refused (S16).
+    #[test]
+    fn any_bytes_are_rows_or_refused() {
+        let seeds: [&[u8]; 3] = [
+            b"external_id,name,phone,birth_month,tags\nwx-1,\"A, B\",+8613800138000,1990-01,vip;new\n",
+            b"\xef\xbb\xbfname,external_id\r\n\"a\"\"b\",wx-2\r\n\r\n",
+            b"external_id,name\n\"unclosed,\n",
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let inputs = testkit::fuzz(&seeds, |input| {
+            if let Ok((outcomes, _)) = runtime.block_on(read(input)) {
+                let lines: Vec<_> = outcomes
+                    .iter()
+                    .map(|outcome| outcome.as_ref().map_or_else(|e| e.0, |o| o.0))
+                    .collect();
+                assert!(lines.is_sorted(), "{lines:?}");
+            }
+        });
+        println!("{inputs} files");
+    }
+
     fn taken(line: i32, id: &str) -> Outcome {
         Ok((line, id.to_owned()))
     }
