@@ -1,13 +1,18 @@
 //! The channels a mass message can take: a closed set. Each module says what it can dedupe by.
 
+pub(crate) mod account;
 mod inbox;
-mod webhook;
+pub(crate) mod webhook;
+
+use std::time::Duration;
 
 use contracts::{BroadcastId, ContactId, MemberId, MessageId, TenantId};
 
 use crate::State;
 use crate::broadcast::{ChannelName, Kind};
 use crate::config::Knobs;
+use crate::dead::Dead;
+use crate::failure::Failure;
 use crate::grip::Grip;
 use crate::ops::Claim;
 use crate::opt_out::Links;
@@ -33,6 +38,18 @@ pub(crate) struct Delivery {
     pub outcome: Outcome,
     /// Whether a call was started: then the cap stays taken, whatever came of it.
     pub is_handed: bool,
+    /// What a dead one died of.
+    pub failure: Option<Failure>,
+}
+
+impl Delivery {
+    pub(crate) fn dead(&self) -> Option<Dead> {
+        (self.outcome == Outcome::Dead).then(|| Dead {
+            contact: self.contact,
+            failure: self.failure.unwrap_or(Failure::Unwritten),
+            is_handed: self.is_handed,
+        })
+    }
 }
 
 /// What the channel says of a sub-batch; of recipients it does not mention, no call was started, unless it is in doubt.
@@ -43,6 +60,28 @@ pub(crate) struct Delivered {
     pub is_in_doubt: bool,
     /// What the own inbox gets: stored with the receipts, in their transaction, or not at all.
     pub messages: Vec<(MessageId, ContactId)>,
+    /// The receiver is away, or asks to be left alone: what is left is for later.
+    pub away: Option<Away>,
+}
+
+impl Delivered {
+    /// Whether the channel said yes or no to anybody.
+    pub(crate) fn is_answered(&self) -> bool {
+        let is_answer = |delivery: &&Delivery| matches!(delivery.outcome, Outcome::Delivered | Outcome::Dead);
+        self.deliveries
+            .iter()
+            .filter(is_answer)
+            .any(|delivery| delivery.is_handed)
+    }
+}
+
+/// Why what is left is for later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Away {
+    /// How much later, when the receiver said.
+    pub asked: Option<Duration>,
+    /// It answered somebody lately, so it is there for others.
+    pub is_answering: bool,
 }
 
 /// What this process has of all channels.
@@ -61,7 +100,7 @@ impl Channels {
     pub(crate) fn choose<'a>(&'a self, state: &'a State, claim: &'a Claim) -> Channel<'a> {
         match claim.channel {
             ChannelName::Inbox => Channel::Inbox(inbox::Inbox),
-            ChannelName::Webhook => Channel::Webhook(self.webhooks.to(state, claim.webhook.as_deref())),
+            ChannelName::Webhook => Channel::Webhook(self.webhooks.to(state, claim)),
         }
     }
 }

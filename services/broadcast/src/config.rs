@@ -165,7 +165,12 @@ pub struct Knobs {
     )]
     pub webhook_timeout_secs: u64,
 
-    /// Seconds that a webhook's Retry-After is honoured at most
+    /// Hours a mass message waits for a receiver that takes nothing of it; then its recipients are dead
+    #[arg(long, env = "SHEQUN_AWAY_HOURS_MAX", default_value_t = 24, value_name = "HOURS",
+          value_parser = clap::value_parser!(u32).range(1..=168))]
+    pub away_hours_max: u32,
+
+    /// Seconds that a webhook's Retry-After is waited for with its chunk in hand; what asks for longer is handed back until then
     #[arg(
         long,
         env = "SHEQUN_RETRY_AFTER_SECS_MAX",
@@ -217,6 +222,10 @@ impl Knobs {
 
     pub(crate) fn webhook_timeout(&self) -> Duration {
         Duration::from_secs(self.webhook_timeout_secs)
+    }
+
+    pub(crate) fn away_secs_max(&self) -> f64 {
+        f64::from(self.away_hours_max) * 3_600.0
     }
 
     pub(crate) fn retry_after_max(&self) -> Duration {

@@ -79,6 +79,24 @@ impl Grip {
         }
     }
 
+    /// A grip that nothing loosens for a minute.
+    #[cfg(test)]
+    pub(crate) fn firm() -> Self {
+        let in_a_minute = Instant::now() + std::time::Duration::from_secs(60);
+        let (sender, hold) = watch::channel(Hold {
+            sure_until: in_a_minute,
+            released: None,
+        });
+        let pulse = async move {
+            sender.closed().await;
+        };
+        Self {
+            hold,
+            window_end: in_a_minute,
+            _pulse: AbortOnDropHandle::new(tokio::spawn(pulse)),
+        }
+    }
+
     /// None while calls may be started.
     pub(crate) fn released(&self) -> Option<Released> {
         let (hold, now) = (*self.hold.borrow(), Instant::now());

@@ -1,6 +1,7 @@
 //! The public API of broadcast.
 
 mod broadcast;
+mod dead;
 mod inbox;
 mod opt_out;
 mod policy;
@@ -34,6 +35,8 @@ pub(crate) fn api() -> Api<State> {
                 .routes(routes!(broadcast::resume_broadcast))
                 .routes(routes!(broadcast::reschedule_broadcast))
                 .routes(routes!(broadcast::list_receipts))
+                .routes(routes!(dead::list_dead_recipients))
+                .routes(routes!(dead::replay_dead))
                 .routes(routes!(task::list_tasks))
                 .routes(routes!(task::list_recipients))
                 .routes(routes!(task::confirm_task))
@@ -45,6 +48,7 @@ pub(crate) fn api() -> Api<State> {
                 .routes(routes!(quiet::set_quiet_hours, quiet::get_quiet_hours))
                 .routes(routes!(policy::set_cap_policy, policy::list_cap_policies))
                 .routes(routes!(rate::set_rate, rate::list_rates))
-                .routes(routes!(webhook::set_webhook, webhook::get_webhook)),
+                .routes(routes!(webhook::set_webhook, webhook::get_webhook))
+                .routes(routes!(webhook::rotate_secret)),
         )
 }

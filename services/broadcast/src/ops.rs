@@ -1,6 +1,7 @@
 //! What happens: one operation a file, each with its transaction on one screen.
 
 mod accept;
+pub(crate) mod away;
 mod cancel;
 mod cancel_task;
 mod claim;
@@ -16,10 +17,12 @@ mod read_message;
 pub(crate) mod reconcile;
 mod remind;
 pub(crate) mod report;
+mod replay_dead;
 mod reschedule;
 mod resolve;
 mod resume;
 mod rotate_link_key;
+mod rotate_secret;
 pub(crate) mod send;
 mod set_cap_policy;
 mod set_quiet_hours;
@@ -42,10 +45,12 @@ pub(crate) use pause::pause;
 pub(crate) use read_message::read_message;
 pub(crate) use reconcile::reconcile;
 pub(crate) use remind::remind;
+pub(crate) use replay_dead::replay_dead;
 pub(crate) use reschedule::reschedule;
 pub(crate) use resolve::resolve;
 pub(crate) use resume::resume;
 pub(crate) use rotate_link_key::rotate_link_key;
+pub(crate) use rotate_secret::rotate_secret;
 pub(crate) use send::{Answer, send};
 pub(crate) use set_cap_policy::set_cap_policy;
 pub(crate) use set_quiet_hours::set_quiet_hours;
@@ -96,6 +101,7 @@ pub(crate) fn count_from_zero() {
     metrics::counter!("broadcast_chunks_dispatched_total").increment(0);
     metrics::counter!("broadcast_leases_expired_total").increment(0);
     metrics::counter!("broadcast_hints_lost_total").increment(0);
+    metrics::counter!("broadcast_chunks_away_total").increment(0);
 }
 
 /// A mass message with its progress, read in the caller's transaction.

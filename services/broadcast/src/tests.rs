@@ -1,10 +1,13 @@
 //! The operations on a real database, with customers and receivers played by the tests.
 
+mod abuse;
 mod audience;
 mod cap_model;
+mod away;
 mod caps;
 mod consent;
 mod crash;
+mod dead;
 mod ending;
 mod forecast;
 mod fuzz;
@@ -22,4 +25,6 @@ mod scene;
 mod schedule;
 mod shares;
 mod watch;
+mod signing;
+mod ssrf;
 mod webhooks;

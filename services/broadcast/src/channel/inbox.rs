@@ -33,12 +33,14 @@ impl Inbox {
                 contact,
                 outcome: Outcome::Delivered,
                 is_handed: true,
+                failure: None,
             })
             .collect();
         Delivered {
             deliveries,
             messages,
             is_in_doubt: false,
+            away: None,
         }
     }
 }

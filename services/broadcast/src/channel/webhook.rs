@@ -1,29 +1,42 @@
-//! The tenant's own system. It can dedupe by the `webhook-id` header (also `id` in the body), which is the same in every
-//! attempt; a repetition happens after a lost answer, and for at most 50 recipients per worker crash.
+//! The tenant's own system, called as Standard Webhooks says. It can dedupe by the `webhook-id` header (also `id` in the
+//! body), which is the same in every attempt; a repetition happens after a lost answer, and for at most 50 recipients
+//! per worker crash.
+//!
+//! A recipient dies when the receiver refuses, or fails five times on it while it takes others. A receiver that takes
+//! nobody is away: nobody dies of that for hours, and it costs next to no lane.
 
-use std::net::SocketAddr;
+mod client;
+
+pub(crate) use client::Client;
+#[cfg(test)]
+pub(crate) use client::Directory;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use contracts::{BroadcastId, ContactId, MemberId, MessageId, TenantId};
 use futures::{FutureExt as _, StreamExt as _, stream};
 use jiff::Timestamp;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::RETRY_AFTER;
-use reqwest::redirect::Policy;
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde::Serialize;
+use tokio::time::timeout;
 
+use super::account::{Account, jitter};
 use super::{Delivered, Delivery, Mailing};
 use crate::State;
 use crate::broadcast::Kind;
+use crate::failure::Failure;
 use crate::grip::{Grip, Released};
 use crate::message;
 use crate::outcome::Outcome;
 use crate::pace::Pace;
-use crate::webhook::{Receipt, Target, back_off, is_public, retry_after};
+use crate::webhook::{Secret, Target, back_off, retry_after, signatures};
 
-const CONNECT_SECS_MAX: u64 = 3;
 /// Of an answer no more is read, and nothing of it is used: it is only read so that the connection can go on.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Attempts for a recipient while the receiver answers nobody, one if that took its time; the chunk comes again.
+const SILENT_ATTEMPTS_MAX: u32 = 3;
+const ANSWER_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// What a receiver gets.
 #[derive(Serialize)]
@@ -41,71 +54,30 @@ struct Body<'a> {
     sent_at: Timestamp,
 }
 
-/// Connections to all receivers. No proxy, no redirect.
-pub(crate) struct Client {
-    http: reqwest::Client,
-}
-
-impl Client {
-    pub(crate) fn new(state: &State) -> anyhow::Result<Self> {
-        let builder = reqwest::Client::builder()
-            .user_agent(concat!("shequn/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(CONNECT_SECS_MAX))
-            .timeout(state.knobs.webhook_timeout());
-        let builder = if state.dev {
-            builder
-        } else {
-            builder.dns_resolver(PublicHosts)
-        };
-        Ok(Self {
-            http: builder.build()?,
-        })
-    }
-
-    /// The webhook at this URL; one that is missing, or may not be called, has no way to anybody.
-    pub(crate) fn to<'a>(&'a self, state: &'a State, url: Option<&str>) -> Webhook<'a> {
-        let target = url.and_then(|url| Target::parse(url, state.dev).ok());
-        Webhook {
-            state,
-            http: &self.http,
-            target,
-        }
-    }
-}
-
-/// Resolves names to their public addresses. The connection is made to what this returns, so a name can't point
-/// elsewhere between the look and the connect; addresses in the URL itself were looked at when it was parsed.
-struct PublicHosts;
-
-impl Resolve for PublicHosts {
-    fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
-                return Err("the host has no public address".into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
-        })
-    }
-}
-
 pub(crate) struct Webhook<'a> {
     state: &'a State,
     http: &'a reqwest::Client,
     target: Option<Target>,
+    secrets: &'a [Secret],
+    account: Arc<Account>,
+    /// Then one attempt says enough.
+    is_trial: bool,
 }
 
-/// One attempt.
-enum Attempt {
-    Taken,
-    Refused,
-    Failed {
-        retry_after: Option<Duration>,
-        is_handed: bool,
-    },
+/// An attempt that the receiver did not take.
+struct Failed {
+    failure: Failure,
+    retry_after: Option<Duration>,
+    is_handed: bool,
+}
+
+/// What became of one recipient.
+enum Called {
+    Ended(Delivery),
+    /// For later: the grip is gone.
+    Released { is_handed: bool },
+    /// For later: the receiver is away, or has asked for that much time.
+    Away { is_handed: bool, asked: Option<Duration> },
 }
 
 impl Webhook<'_> {
@@ -121,6 +93,7 @@ impl Webhook<'_> {
                 contact,
                 outcome: Outcome::NoChannel,
                 is_handed: false,
+                failure: None,
             };
             return Delivered {
                 deliveries: contacts.iter().map(nobody).collect(),
@@ -138,14 +111,22 @@ impl Webhook<'_> {
         while let Some(called) = calls.next().await {
             match called {
                 Called::Ended(delivery) => delivered.deliveries.push(delivery),
-                Called::InDoubt => delivered.is_in_doubt = true,
-                Called::NotStarted => {}
+                Called::Released { is_handed } => delivered.is_in_doubt |= is_handed,
+                Called::Away { is_handed, asked } => {
+                    delivered.is_in_doubt |= is_handed;
+                    let away = delivered.away.get_or_insert_default();
+                    away.asked = away.asked.max(asked);
+                }
             }
+        }
+        if let Some(away) = &mut delivered.away {
+            away.is_answering = self.account.answers();
         }
         delivered
     }
 
-    /// One recipient: up to `webhook_attempts_max` attempts, none of them started without the grip.
+    /// One recipient: up to `webhook_attempts_max` attempts, none of them started without the grip, and none beyond what
+    /// the account's budget has.
     async fn call(
         &self,
         target: &Target,
@@ -154,37 +135,60 @@ impl Webhook<'_> {
         due: Instant,
         grip: &Grip,
     ) -> Called {
-        let ended = |outcome, is_handed| {
+        let ended = |outcome, is_handed, failure| {
             Called::Ended(Delivery {
                 contact,
                 outcome,
                 is_handed,
+                failure,
             })
         };
-        let (mut at, mut was_handed) = (due, false);
-        for attempt in 1..=self.state.knobs.webhook_attempts_max {
+        let (mut at, mut is_handed, mut attempt) = (due, false, 0);
+        loop {
             match grip.wait_until(at).await {
                 None => {}
-                Some(Released::Cancelled) if was_handed => return ended(Outcome::Cancelled, true),
-                Some(_) if was_handed => return Called::InDoubt,
-                Some(_) => return Called::NotStarted,
+                Some(Released::Cancelled) if is_handed => return ended(Outcome::Cancelled, true, None),
+                Some(_) => return Called::Released { is_handed },
             }
-            match self.attempt(target, mailing, contact).await {
-                Attempt::Taken => return ended(Outcome::Delivered, true),
-                Attempt::Refused => return ended(Outcome::Dead, true),
-                Attempt::Failed {
-                    retry_after,
-                    is_handed,
-                } => {
-                    was_handed |= is_handed;
-                    at = Instant::now() + back_off(attempt, retry_after, self.state.knobs.retry_after_max());
+            if self.account.is_down() {
+                return Called::Away { is_handed, asked: None };
+            }
+            attempt += 1;
+            let failed = match self.attempt(target, mailing, contact).await {
+                Ok(()) => {
+                    self.account.has_answered();
+                    return ended(Outcome::Delivered, true, None);
                 }
+                Err(failed) => failed,
+            };
+            is_handed |= failed.is_handed;
+            if failed.failure.is_final() {
+                self.account.has_answered();
+                return ended(Outcome::Dead, true, Some(failed.failure));
             }
+            self.account.has_failed();
+            let (failure, asked) = (failed.failure, failed.retry_after);
+            if self.is_trial {
+                return Called::Away { is_handed, asked };
+            }
+            if attempt == self.state.knobs.webhook_attempts_max {
+                return match !failure.is_the_receivers() && self.account.answers() {
+                    true => ended(Outcome::Dead, is_handed, Some(failure)),
+                    false => Called::Away { is_handed, asked },
+                };
+            }
+            // A lane is too dear to wait longer in it, or for one that has answered nobody.
+            let is_long = asked.is_some_and(|asked| asked > self.state.knobs.retry_after_max());
+            let is_dear = attempt >= SILENT_ATTEMPTS_MAX || failure == Failure::TimedOut;
+            let is_silent = is_dear && !self.account.answers();
+            if is_long || is_silent || !self.account.take_retry() {
+                return Called::Away { is_handed, asked };
+            }
+            at = Instant::now() + asked.unwrap_or_else(|| jitter(back_off(attempt)));
         }
-        ended(Outcome::Dead, was_handed)
     }
 
-    async fn attempt(&self, target: &Target, mailing: &Mailing, contact: ContactId) -> Attempt {
+    async fn attempt(&self, target: &Target, mailing: &Mailing, contact: ContactId) -> Result<(), Failed> {
         let body = Body {
             id: message::mass(mailing.broadcast, contact),
             kind: mailing.kind,
@@ -196,53 +200,56 @@ impl Webhook<'_> {
             opt_out_url: mailing.links.of(contact),
             sent_at: self.state.clock.now(),
         };
+        let failed = |failure, is_handed, retry_after| Failed {
+            failure,
+            retry_after,
+            is_handed,
+        };
+        let Ok(bytes) = serde_json::to_vec(&body) else {
+            return Err(failed(Failure::Refused, false, None)); // of strings and ids alone: it always encodes
+        };
+        let (id, at_secs) = (body.id.to_string(), body.sent_at.as_second());
         let request = self
             .http
             .post(target.url().clone())
-            .header("webhook-id", body.id.to_string())
-            .json(&body);
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => {
-                // Without a connection nothing was handed over.
-                let is_handed = !error.is_connect();
-                tracing::debug!(error = %error.without_url(), "webhook not reached");
-                return Attempt::Failed {
-                    retry_after: None,
-                    is_handed,
-                };
-            }
-        };
-        let receipt = Receipt::of(response.status().as_u16());
+            .header(CONTENT_TYPE, "application/json")
+            .header("webhook-signature", signatures(self.secrets, &id, at_secs, &bytes))
+            .header("webhook-id", id)
+            .header("webhook-timestamp", at_secs)
+            .body(bytes);
+        let response = request.send().await.map_err(|error| {
+            let failure = match () {
+                () if error.is_connect() => Failure::Unreachable,
+                () if error.is_timeout() => Failure::TimedOut,
+                () => Failure::Broken,
+            };
+            tracing::debug!(error = %error.without_url(), "webhook not reached");
+            // Without a connection nothing was handed over.
+            failed(failure, failure != Failure::Unreachable, None)
+        })?;
+        let failure = Failure::of_status(response.status().as_u16());
         let asked = response
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| retry_after(value.to_str().ok()?, body.sent_at));
         discard(response).await;
-        match receipt {
-            Receipt::Taken => Attempt::Taken,
-            Receipt::Refused => Attempt::Refused,
-            Receipt::Again => Attempt::Failed {
-                retry_after: asked,
-                is_handed: true,
-            },
+        match failure {
+            None => Ok(()),
+            Some(failure) => Err(failed(failure, true, asked)),
         }
     }
 }
 
-enum Called {
-    Ended(Delivery),
-    InDoubt,
-    NotStarted,
-}
-
-/// The status is the answer; whatever happens to the rest changes nothing.
+/// The status is the answer; whatever happens to the rest changes nothing, and takes no longer than a moment.
 async fn discard(mut response: reqwest::Response) {
-    let mut bytes = 0;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        bytes += chunk.len();
-        if bytes > ANSWER_BYTES_MAX {
-            return;
+    let all = async {
+        let mut bytes = 0;
+        while let Ok(Some(chunk)) = response.chunk().await {
+            bytes += chunk.len();
+            if bytes > ANSWER_BYTES_MAX {
+                return;
+            }
         }
-    }
+    };
+    let _ = timeout(ANSWER_WAIT_MAX, all).await;
 }

@@ -1,9 +1,9 @@
 //! Claiming a chunk (T1): the lease, consent, the caps, and who is left to send to.
 //!
-//! Cost, whatever the chunk's size: 8 statements and a commit on one connection, one more where a share is held out and
-//! up to two more under a fatigue limit; at most 500 rows of caps, in the order of their key, and as many receipts as there
-//! are suppressed contacts. Locks the chunk for its duration. Every retry enters here again and finds the caps of its own
-//! mass message.
+//! Cost, whatever the chunk's size: 8 statements and a commit on one connection, one more where a share is held out, for
+//! the dead and for a receiver that was away, and up to two more under a fatigue limit; at most 500 rows of caps, in the
+//! order of their key, and as many receipts as there are suppressed contacts. Locks the chunk for its duration. Every retry
+//! enters here again and finds the caps of its own mass message.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use crate::quiet::Quiet;
 use crate::store;
 use crate::store::lease::Found;
 use crate::store::receipt::Ending;
+use crate::webhook::Receiver;
 
 /// How a claim went.
 pub(crate) enum Claimed {
@@ -44,19 +45,30 @@ pub(crate) struct Claim {
     pub send_for: Duration,
     pub policy: Policy,
     pub channel: ChannelName,
-    pub webhook: Option<String>,
+    pub receiver: Option<Receiver>,
     pub mailing: Mailing,
     pub rates: Rates,
+    /// Claims in a row that found the receiver away: with any, this one only tries it again.
+    pub failures: i32,
+    /// The mass message, or the tenant's others, have been waiting for the receiver.
+    pub has_waited: bool,
     /// Claims before this one that ended without a word: whom they handed over stands in the first sub-batch.
     pub earlier_attempts: i32,
     /// Sorted; each holds its cap and has no receipt.
     pub allowed: Vec<ContactId>,
 }
 
+impl Claim {
+    /// Whether it is to find out whether the receiver is back.
+    pub(crate) fn is_trial(&self) -> bool {
+        self.failures > 0
+    }
+}
+
 pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
     let since = Instant::now();
     let mut tx = state.db.begin(hint.chunk.tenant).await?;
-    let Some(found) = store::lease::lock(&mut *tx, hint.chunk).await? else {
+    let Some(found) = store::lease::lock(&mut *tx, hint.chunk, state.knobs.away_secs_max()).await? else {
         return Ok(Claimed::Stale);
     };
     let verdict = if outbox::is_mutant("mutant-message-id-only") {
@@ -73,6 +85,13 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
         // Dispatched while that came about.
         store::lease::put_back(&mut *tx, hint.chunk).await?;
         tx.commit().await?;
+        return Ok(Claimed::Stale);
+    }
+    let is_away = !found.ends_anyway() && (found.is_away || !may_try(&mut tx, state, hint, &found).await?);
+    if is_away {
+        store::lease::put_back(&mut *tx, hint.chunk).await?;
+        tx.commit().await?;
+        super::away::wait_for_trial(state, hint.chunk).await?;
         return Ok(Claimed::Stale);
     }
     let policy = Policy::of(found.kind, found.member);
@@ -118,19 +137,24 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
         })
         .collect();
     store::receipt::end(&mut *tx, hint.chunk.tenant, hint.chunk.broadcast, &endings).await?;
+    super::away::note_dead(&mut tx, hint.chunk, &found, &endings, state.knobs.sub_batch_recipients()).await?;
     if allowed.is_empty() {
+        if found.failures > 0 && !found.ends_anyway() {
+            store::receiver::try_later(&mut *tx, hint.chunk.tenant, found.channel).await?;
+        }
         store::lease::release(&mut *tx, lease, ChunkState::Done, false).await?;
     }
     tx.commit().await?;
     super::count(&endings);
     let rates = found.rates();
+    let receiver = found.receiver();
     Ok(Claimed::Chunk(Box::new(Claim {
         lease,
         since,
         send_for,
         policy,
         channel: found.channel,
-        webhook: found.webhook,
+        receiver,
         mailing: Mailing {
             tenant: hint.chunk.tenant,
             broadcast: hint.chunk.broadcast,
@@ -145,9 +169,25 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
             ),
         },
         rates,
+        failures: found.failures,
+        has_waited: found.has_waited,
         earlier_attempts: found.attempts,
         allowed,
     })))
+}
+
+/// Whether this claim may call: of a receiver that was away one at a time does.
+async fn may_try(
+    db: &mut sqlx::PgConnection,
+    state: &State,
+    hint: Hint,
+    found: &Found,
+) -> Result<bool, Error> {
+    if found.failures == 0 {
+        return Ok(true);
+    }
+    let trial_secs = state.knobs.lease().as_secs_f64();
+    Ok(store::receiver::try_alone(db, hint.chunk.tenant, found.channel, trial_secs).await?)
 }
 
 /// What is known of a chunk when it is decided who is sent to.
@@ -218,7 +258,8 @@ impl Round<'_> {
         if self.found.broadcast_state != BroadcastState::Running {
             Some(Outcome::Cancelled)
         } else {
-            is_poison(self.found.attempts, attempts_max).then_some(Outcome::Dead)
+            let is_dead = is_poison(self.found.attempts, attempts_max) || self.found.is_given_up;
+            is_dead.then_some(Outcome::Dead)
         }
     }
 

@@ -9,6 +9,7 @@ use outbox::{crash_point, crash_point_of};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::away::{is_back, leave_alone};
 use super::settle::{cancel_rest, pause_rest, release, settle};
 use super::{Claim, Claimed, claim};
 use crate::State;
@@ -74,9 +75,13 @@ pub(crate) async fn work_off(
     let mut limiter = Limiter::new(claim.lease.chunk, claim.rates, claim.since);
     let sub_batch_recipients = limiter.sub_batch(channel.sub_batch_recipients(&state.knobs));
     let (mut is_in_doubt, mut is_complete) = (claim.earlier_attempts > 0, true);
-    for (i, contacts) in claim.allowed.chunks(sub_batch_recipients).enumerate() {
-        let left = claim.allowed.len() - i * sub_batch_recipients;
-        let Some(pace) = limiter.take(state, contacts.len(), left).await? else {
+    let (mut left, mut away, mut has_progress) = (claim.allowed.as_slice(), None, false);
+    while !left.is_empty() {
+        // A receiver that was away is tried with one.
+        let is_trial = claim.is_trial() && !has_progress;
+        let size = if is_trial { 1 } else { sub_batch_recipients };
+        let (contacts, later) = left.split_at(size.min(left.len()));
+        let Some(pace) = limiter.take(state, contacts.len(), left.len()).await? else {
             is_complete = false;
             break;
         };
@@ -85,24 +90,33 @@ pub(crate) async fn work_off(
         if !delivered.deliveries.is_empty() {
             settle(state, claim, &delivered).await?;
         }
+        if delivered.is_answered() && !has_progress {
+            has_progress = true;
+            is_back(state, claim).await?;
+        }
         crash_point("broadcast-after-t2");
         is_complete = delivered.deliveries.len() == contacts.len();
         // An earlier claim's doubt goes with a whole sub-batch, and with nothing less.
-        is_in_doubt = !is_complete && (is_in_doubt || delivered.is_in_doubt);
+        is_in_doubt = delivered.is_in_doubt || is_in_doubt && (is_trial || !is_complete);
         if !is_complete {
+            away = delivered.away;
             break;
         }
-        if left > contacts.len() && claim.since.elapsed() >= LANE_MAX {
+        left = later;
+        if !left.is_empty() && claim.since.elapsed() >= LANE_MAX {
             is_complete = false;
             break;
         }
+    }
+    if let (Some(away), None) = (away, grip.released()) {
+        leave_alone(state, claim, away, has_progress).await?;
     }
     match grip.released() {
         _ if is_complete => release(state, claim, ChunkState::Done, false).await,
         Some(Released::Cancelled) => cancel_rest(state, claim, is_in_doubt).await,
         Some(Released::Paused) => pause_rest(state, claim, is_in_doubt).await,
         Some(Released::Lost) => Err(Error::LeaseLost),
-        // For another worker, another window, another turn, or when its tokens are due.
+        // For another worker, another window, another turn, when its tokens are due, or its receiver is back.
         Some(Released::Draining | Released::WindowOver) | None => {
             release(state, claim, ChunkState::Ready, is_in_doubt).await
         }

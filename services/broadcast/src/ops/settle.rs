@@ -1,13 +1,13 @@
 //! Settling a sub-batch (T2): its receipts, its counters, the messages of the own inbox, and the caps of those the
 //! channel never saw.
 //!
-//! Cost: 1 statement, another when there are messages to store and when a cap goes back, and a commit; a receipt for each
-//! of its recipients, in the order of their key. Locks the chunk. Writes nothing when the lease is lost: whoever holds it
-//! now sends again under the same keys.
+//! Cost: 1 statement, another when there are messages to store, when a cap goes back and when somebody is dead, and a
+//! commit; a receipt for each of its recipients, in the order of their key. Locks the chunk. Writes nothing when the lease
+//! is lost: whoever holds it now sends again under the same keys.
 
 use super::Claim;
 use crate::State;
-use crate::channel::Delivered;
+use crate::channel::{Delivered, Delivery};
 use crate::chunk::{State as ChunkState, never_handed};
 use crate::error::Error;
 use crate::outcome::Outcome;
@@ -51,6 +51,10 @@ pub(crate) async fn settle(state: &State, claim: &Claim, delivered: &Delivered) 
     }
     if !store::receipt::settle(&mut *tx, claim.lease, lease_secs, &endings).await? {
         return Err(Error::LeaseLost);
+    }
+    let dead: Vec<_> = delivered.deliveries.iter().filter_map(Delivery::dead).collect();
+    if !dead.is_empty() {
+        store::dead::note(&mut *tx, chunk, &dead).await?;
     }
     if !never_handed.is_empty() {
         store::cap::give_back(

@@ -9,6 +9,7 @@ use sqlx::PgExecutor;
 use crate::broadcast::{ChannelName, Kind, State as BroadcastState};
 use crate::chunk::{ChunkKey, Lease, Standing, State};
 use crate::pace::Rates;
+use crate::webhook::{Receiver, Secret};
 
 /// A chunk as the claim finds it, with what is to be sent.
 pub(crate) struct Found {
@@ -31,6 +32,16 @@ pub(crate) struct Found {
     pub webhook: Option<String>,
     pub link_generation: i16,
     pub link_key: Vec<u8>,
+    pub secret: Option<Secret>,
+    pub old_secret: Option<Secret>,
+    /// Its receiver is left alone for now.
+    pub is_away: bool,
+    /// Its receiver has taken nothing of it for too long.
+    pub is_given_up: bool,
+    /// Some of it has waited for the receiver.
+    pub has_waited: bool,
+    /// Claims in a row that found the receiver away.
+    pub failures: i32,
 }
 
 impl Found {
@@ -58,6 +69,19 @@ impl Found {
         })
     }
 
+    /// The tenant's own system, if it has set one.
+    pub(crate) fn receiver(&self) -> Option<Receiver> {
+        Some(Receiver {
+            url: self.webhook.clone()?,
+            secrets: self.secret.iter().chain(&self.old_secret).cloned().collect(),
+        })
+    }
+
+    /// Whether its recipients are not sent to in any case, so that nothing is worth waiting for.
+    pub(crate) fn ends_anyway(&self) -> bool {
+        self.is_given_up || self.broadcast_state != BroadcastState::Running
+    }
+
     pub(crate) fn standing(&self) -> Standing {
         Standing {
             state: self.state,
@@ -68,7 +92,11 @@ impl Found {
 }
 
 /// Locks the chunk.
-pub(crate) async fn lock(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::Result<Option<Found>> {
+pub(crate) async fn lock(
+    db: impl PgExecutor<'_>,
+    chunk: ChunkKey,
+    away_secs_max: f64,
+) -> sqlx::Result<Option<Found>> {
     sqlx::query_as!(
         Found,
         r#"select chunk.state as "state: State", epoch, coalesce(lease_until < now(), false) as "is_lease_expired!",
@@ -77,16 +105,23 @@ pub(crate) async fn lock(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::Resu
              member_rate_per_s as "member_rate_per_s?", held_out_ppm,
              extract(epoch from send_until - clock_timestamp())::float8 as left_secs,
              case when ends_as is null then broadcast.state else 'cancelling' end as "broadcast_state!: BroadcastState",
-             zone, url as "webhook?", link_generation, link_key
+             zone, url as "webhook?", link_generation, link_key,
+             secret as "secret?: Secret",
+             case when old_secret_until > now() then old_secret end as "old_secret?: Secret",
+             coalesce(away_until > now(), false) as "is_away!", coalesce(failures, 0) as "failures!",
+             coalesce(failures > 0, false) or away_since is not null as "has_waited!",
+             coalesce(away_since < now() - make_interval(secs => $3), false) as "is_given_up!"
            from chunk
            join broadcast using (tenant_id, broadcast_id)
            join tenant using (tenant_id)
            left join webhook using (tenant_id)
            left join account_rate using (tenant_id, channel)
+           left join receiver using (tenant_id, channel)
            where broadcast_id = $1 and n = $2
            for update of chunk"#,
         chunk.broadcast.0,
         chunk.n,
+        away_secs_max,
     )
     .fetch_optional(db)
     .await

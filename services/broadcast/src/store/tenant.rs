@@ -7,7 +7,7 @@ use sqlx::PgExecutor;
 use url::Url;
 
 use crate::opt_out::{LinkKeys, Links};
-use crate::webhook::Webhook;
+use crate::webhook::{Secret, Webhook};
 
 /// Notes the tenant's verification; false when a later one is known.
 pub(crate) async fn verify(
@@ -55,29 +55,75 @@ pub(crate) async fn zone(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Res
         .await
 }
 
-/// Sets the webhook; says whether it is another one.
+struct WebhookRow {
+    url: String,
+    set_at: Timestamp,
+    secret_at: Timestamp,
+    old_secret_until: Option<jiff_sqlx::Timestamp>,
+}
+
+impl From<WebhookRow> for Webhook {
+    fn from(row: WebhookRow) -> Self {
+        Self {
+            url: row.url,
+            set_at: row.set_at,
+            secret_at: row.secret_at,
+            old_secret_until: row.old_secret_until.map(Into::into),
+            secret: None,
+        }
+    }
+}
+
+/// Sets the webhook, which keeps the secret it has. Tells the address before as well.
 pub(crate) async fn set_webhook(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
     url: &Url,
+    secret: &Secret,
     now: Timestamp,
-) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"insert into webhook (tenant_id, url, set_at) values ($1, $2, $3)
+) -> sqlx::Result<(Webhook, Option<String>)> {
+    sqlx::query!(
+        r#"insert into webhook (tenant_id, url, set_at, secret, secret_at) values ($1, $2, $3, $4, $3)
            on conflict (tenant_id) do update set url = excluded.url, set_at = excluded.set_at
-           returning old.url is distinct from new.url as "is_new!""#,
+           returning new.url as "url!", new.set_at as "set_at!: jiff_sqlx::Timestamp",
+             new.secret_at as "secret_at!: jiff_sqlx::Timestamp",
+             new.old_secret_until as "old_secret_until?: jiff_sqlx::Timestamp", old.url as "before?""#,
         tenant.0,
         url.as_str(),
         now.to_sqlx() as _,
+        secret.bytes(),
     )
     .fetch_one(db)
     .await
+    .map(|row| {
+        let webhook = Webhook {
+            url: row.url,
+            set_at: row.set_at.into(),
+            secret_at: row.secret_at.into(),
+            old_secret_until: row.old_secret_until.map(Into::into),
+            secret: None,
+        };
+        (webhook, row.before)
+    })
 }
 
 pub(crate) async fn webhook(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Result<Option<Webhook>> {
     sqlx::query_as!(
-        Webhook,
-        "select url, set_at from webhook where tenant_id = $1",
+        WebhookRow,
+        r#"select url, set_at, secret_at,
+             case when old_secret_until > now() then old_secret_until end as "old_secret_until?: jiff_sqlx::Timestamp"
+           from webhook where tenant_id = $1"#,
+        tenant.0
+    )
+    .fetch_optional(db)
+    .await
+    .map(|row| row.map(Into::into))
+}
+
+/// The secret calls are signed with.
+pub(crate) async fn secret(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Result<Option<Secret>> {
+    sqlx::query_scalar!(
+        r#"select secret as "secret: Secret" from webhook where tenant_id = $1"#,
         tenant.0
     )
     .fetch_optional(db)
@@ -132,4 +178,28 @@ pub(crate) async fn links(
 ) -> sqlx::Result<Option<Links>> {
     let keys = link_keys(db, tenant).await?;
     Ok(keys.map(|keys| Links::new(base, tenant, keys.generation, &keys.key)))
+}
+
+/// Makes this the secret, and the one before good until then, or not at all.
+pub(crate) async fn rotate_secret(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    secret: &Secret,
+    now: Timestamp,
+    old_until: Option<Timestamp>,
+) -> sqlx::Result<Option<Webhook>> {
+    sqlx::query_as!(
+        WebhookRow,
+        r#"update webhook set secret = $2, secret_at = $3, old_secret_until = $4,
+             old_secret = case when $4::timestamptz is not null then secret end
+           where tenant_id = $1
+           returning url, set_at, secret_at, old_secret_until as "old_secret_until?: jiff_sqlx::Timestamp""#,
+        tenant.0,
+        secret.bytes(),
+        now.to_sqlx() as _,
+        old_until.map(|until| until.to_sqlx()) as _,
+    )
+    .fetch_optional(db)
+    .await
+    .map(|row| row.map(Into::into))
 }

@@ -24,6 +24,7 @@ fn delivered(claim: &Claim, recipients: usize) -> Delivered {
         contact,
         outcome: Outcome::Delivered,
         is_handed: true,
+        failure: None,
     };
     Delivered {
         deliveries: claim.allowed[..recipients].iter().map(delivery).collect(),
@@ -137,7 +138,7 @@ async fn the_reconciler_waits_for_nobody() {
     }
     scene.force(LEASES_EXPIRE).await;
     let mut busy = scene.state.db.begin(scene.tenant).await.unwrap();
-    crate::store::lease::lock(&mut *busy, hints[0].chunk)
+    crate::store::lease::lock(&mut *busy, hints[0].chunk, 3_600.0)
         .await
         .unwrap();
     let mut tx = scene.state.db.begin_everyone().await.unwrap();

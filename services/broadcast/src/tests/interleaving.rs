@@ -172,6 +172,7 @@ impl History {
                     contact,
                     outcome: Outcome::Delivered,
                     is_handed: true,
+                    failure: None,
                 };
                 let delivered = Delivered {
                     deliveries: contacts.iter().map(delivery).collect(),

@@ -53,6 +53,7 @@ pub(super) const NOT_IDS: &[(&str, &str)] = &[
 /// Lists whose cursors no other list gives out, and which are too short here to give out one.
 pub(super) const SHORT: &[(&str, &str)] = &[
     ("list_messages", "an inbox of one welcome"),
+    ("list_dead_recipients", "nobody died"),
     ("list_parked", "no order waits"),
 ];
 
@@ -192,6 +193,16 @@ const BROADCAST: &[Route] = &[
     ),
     route("forecast_broadcast", Auditor, &[("{broadcast_id}", Resolved)]),
     route("list_receipts", Auditor, &[("{broadcast_id}", Broadcast)]),
+    route("list_dead_recipients", Auditor, &[("?broadcast_id", Broadcast)]),
+    route(
+        "replay_dead",
+        Operator,
+        &[
+            ("{broadcast_id}", Broadcast),
+            // Who is not dead is left as they are, so it tells nothing whose contact this is.
+            ("/contact_ids/0", Is("0193a1f0-0000-7000-8000-000000000001")),
+        ],
+    ),
     route("list_tasks", Agent, &[]),
     route("list_recipients", Agent, &[("{task_id}", Task)]),
     route(
@@ -214,6 +225,7 @@ const BROADCAST: &[Route] = &[
     route("set_cap_policy", Operator, &[]),
     route("list_cap_policies", Auditor, &[]),
     route("set_webhook", Admin, &[]),
+    route("rotate_secret", Admin, &[("", Webhook)]),
     route("get_webhook", Auditor, &[("", Webhook)]),
 ];
 

@@ -86,6 +86,8 @@ pub(super) const LEFT: &[Left] = &[
         instead: Some(("/url", Thing::Is("https://crm.example.com/another"))),
         ..left("set_webhook", &["webhook.set"])
     },
+    left("replay_dead", &["broadcast.replayed"]),
+    left("rotate_secret", &["webhook.secret_rotated"]),
     left("publish_plan", &["plan.published"]),
     left("adopt_yunji_demo", &["plan.published"]),
     left("take_in_order_event", &["order_event.posted"]),
