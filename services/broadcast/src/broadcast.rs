@@ -9,6 +9,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::content::Content;
+use crate::content::card::Card;
+use crate::content::said::Said;
 use crate::error::Error;
 use crate::outcome::Outcomes;
 use crate::schedule::{Priority, Schedule};
@@ -33,6 +36,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// Whether somebody of this role may start one: everyone who serves contacts may write to their own, the whole
+    /// tenant's contacts are for operators and above.
+    pub(crate) fn check_starter(self, role: Role) -> Result<(), Error> {
+        match self {
+            Self::Enterprise if role < Role::Operator => Err(Error::OperatorNeeded),
+            Self::Member | Self::Enterprise => Ok(()),
+        }
+    }
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Member => "member",
@@ -221,7 +233,10 @@ pub(crate) struct AcceptBroadcast {
     pub kind: Kind,
     /// For the staff; recipients don't see it.
     pub title: Text<80>,
-    pub text: Multiline<2000>,
+    /// What everybody gets, as it is. Either this or `content`.
+    pub text: Option<Multiline<2000>>,
+    /// What each gets, in their language and with their name.
+    pub content: Option<Content>,
     pub audience: Audience,
     pub channel: ChannelName,
     /// Unlimited when absent.
@@ -243,13 +258,14 @@ pub(crate) struct AcceptBroadcast {
 }
 
 impl AcceptBroadcast {
-    /// Whether this member may start it: everyone who serves contacts may write to their own, the whole
-    /// tenant's contacts are for operators and above.
+    /// What it says to nobody in particular, which is all there is to say when nothing is filled in.
+    pub(crate) fn said(&self) -> Result<Said, Error> {
+        said(self.text.as_deref(), self.content.as_ref())
+    }
+
     pub(crate) fn check_starter(&self, role: Role) -> Result<(), Error> {
-        match self.kind {
-            Kind::Enterprise if role < Role::Operator => Err(Error::OperatorNeeded),
-            Kind::Member | Kind::Enterprise => self.priority.check(role),
-        }
+        self.kind.check_starter(role)?;
+        self.priority.check(role)
     }
 
     /// When it is to be sent.
@@ -261,13 +277,31 @@ impl AcceptBroadcast {
     }
 }
 
+/// What either a plain text or content says to nobody in particular.
+pub(crate) fn said(text: Option<&str>, content: Option<&Content>) -> Result<Said, Error> {
+    match (text, content) {
+        (Some(text), None) => Ok(Said::plain(text)),
+        // It was tried when it was parsed.
+        (None, Some(content)) => content.say_to_nobody().map_err(|_| Error::SaysNothing),
+        (None, None) => Err(Error::SaysNothing),
+        (Some(_), Some(_)) => Err(Error::SaysTwice),
+    }
+}
+
 /// A mass message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Broadcast {
     pub broadcast_id: BroadcastId,
     pub kind: Kind,
     pub title: String,
+    /// What it says; of content what it says to nobody in particular, in its own language.
     pub text: String,
+    /// What goes with the text.
+    #[serde(default)]
+    pub attachments: Vec<Card>,
+    /// What its author wrote, if it was more than a text.
+    #[serde(default)]
+    pub content: Option<Content>,
     /// The audience: contacts with at least one of these tags.
     pub tags_any: Vec<String>,
     /// The audience: contacts with all of these tags.
@@ -297,12 +331,14 @@ pub(crate) struct Broadcast {
 
 impl Broadcast {
     /// A new mass message, its audience still to be resolved.
-    pub(crate) fn accept(command: &AcceptBroadcast, starter: MemberId, now: Timestamp) -> Self {
+    pub(crate) fn accept(command: &AcceptBroadcast, said: Said, starter: MemberId, now: Timestamp) -> Self {
         Self {
             broadcast_id: BroadcastId::new(),
             kind: command.kind,
             title: command.title.to_string(),
-            text: command.text.to_string(),
+            text: said.text,
+            attachments: said.attachments,
+            content: command.content.clone(),
             tags_any: command.audience.tags_any.names(),
             tags_all: command.audience.tags_all.names(),
             channel: command.channel,
@@ -438,6 +474,16 @@ mod tests {
     }
 
     #[test]
+    fn it_says_one_thing() {
+        assert_eq!(command("member").said().unwrap(), Said::plain("x"));
+        let content = json!({"language": "zh", "variants": {"zh": {"text": "{{contact.name|亲}}"}}});
+        let content: Content = serde_json::from_value(content).unwrap();
+        assert_eq!(said(None, Some(&content)).unwrap().text, "亲");
+        assert!(matches!(said(None, None), Err(Error::SaysNothing)));
+        assert!(matches!(said(Some("x"), Some(&content)), Err(Error::SaysTwice)));
+    }
+
+    #[test]
     fn tags_and_rate_are_bounded() {
         assert!(serde_json::from_value::<Tags>(json!(vec!["a"; 20])).is_ok());
         assert!(serde_json::from_value::<Tags>(json!(vec!["a"; 21])).is_err());
@@ -450,7 +496,12 @@ mod tests {
     #[test]
     fn a_starter_or_an_operator_cancels_what_is_not_over() {
         let starter = MemberId::new();
-        let mut own = Broadcast::accept(&command("member"), starter, Timestamp::UNIX_EPOCH);
+        let mut own = Broadcast::accept(
+            &command("member"),
+            Said::plain("x"),
+            starter,
+            Timestamp::UNIX_EPOCH,
+        );
         assert_eq!(own.cancel(starter, Role::Agent).unwrap(), Some(State::Cancelling));
         assert!(matches!(
             own.cancel(MemberId::new(), Role::Agent),
@@ -472,7 +523,12 @@ mod tests {
     #[test]
     fn a_starter_or_an_operator_pauses_and_resumes_what_is_not_over() {
         let starter = MemberId::new();
-        let mut own = Broadcast::accept(&command("member"), starter, Timestamp::UNIX_EPOCH);
+        let mut own = Broadcast::accept(
+            &command("member"),
+            Said::plain("x"),
+            starter,
+            Timestamp::UNIX_EPOCH,
+        );
         let (pause, resume) = (
             |own: &Broadcast| own.pause(starter, Role::Agent),
             |own: &Broadcast| own.resume(starter, Role::Agent),

@@ -10,7 +10,10 @@ use contracts::{BroadcastId, ContactId, MemberId, MessageId, TenantId};
 
 use crate::State;
 use crate::broadcast::{ChannelName, Kind};
+use crate::cap::not_among;
 use crate::config::Knobs;
+use crate::content::letter::{Letter, Unwritten};
+use crate::content::said::Said;
 use crate::dead::Dead;
 use crate::failure::Failure;
 use crate::grip::Grip;
@@ -26,7 +29,7 @@ pub(crate) struct Mailing {
     pub broadcast: BroadcastId,
     pub kind: Kind,
     pub member: MemberId,
-    pub text: String,
+    pub letter: Letter,
     /// The way out of marketing, which stands in every message.
     pub links: Links,
 }
@@ -62,6 +65,8 @@ pub(crate) struct Delivered {
     pub messages: Vec<(MessageId, ContactId)>,
     /// The receiver is away, or asks to be left alone: what is left is for later.
     pub away: Option<Away>,
+    /// The words of each of these, in the same order; empty where all get the same.
+    pub said: Vec<Said>,
 }
 
 impl Delivered {
@@ -120,7 +125,8 @@ impl Channel<'_> {
         }
     }
 
-    /// Delivers to the recipients of one sub-batch, as many as the grip and the pace let it.
+    /// Delivers to the recipients of one sub-batch, as many as the grip and the pace let it. Words of their own are
+    /// written here; who can't be written to ends alone, and no call is started for them.
     pub(crate) async fn deliver(
         &self,
         mailing: &Mailing,
@@ -128,6 +134,31 @@ impl Channel<'_> {
         pace: Pace,
         grip: &Grip,
     ) -> Delivered {
+        if !mailing.letter.is_personal() {
+            return self.carry(mailing, contacts, pace, grip).await;
+        }
+        let (letter, unwritten) = mailing.letter.write(contacts);
+        let mailing = Mailing {
+            letter,
+            ..mailing.clone()
+        };
+        let out: Vec<_> = unwritten.iter().map(|(contact, _)| *contact).collect();
+        let written = not_among(contacts, &out);
+        let mut delivered = self.carry(&mailing, &written, pace, grip).await;
+        delivered
+            .deliveries
+            .extend(unwritten.into_iter().map(|(contact, why)| Delivery {
+                contact,
+                outcome: match why {
+                    Unwritten::Gone => Outcome::NotAFriend,
+                    Unwritten::Render(_) => Outcome::Dead,
+                },
+                is_handed: false,
+            }));
+        delivered
+    }
+
+    async fn carry(&self, mailing: &Mailing, contacts: &[ContactId], pace: Pace, grip: &Grip) -> Delivered {
         match self {
             Self::Inbox(inbox) => inbox.deliver(mailing, contacts, pace, grip).await,
             Self::Webhook(webhook) => webhook.deliver(mailing, contacts, pace, grip).await,

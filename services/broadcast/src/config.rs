@@ -14,7 +14,7 @@ pub struct Config {
     #[command(flatten)]
     pub knobs: Knobs,
 
-    /// Where customers answers peers; audiences are taken from there
+    /// Where customers answers peers: audiences and the names of recipients are taken from there
     #[arg(
         long,
         env = "SHEQUN_CUSTOMERS_GRPC",
@@ -119,6 +119,20 @@ pub struct Knobs {
     )]
     pub tick_millis: u64,
 
+    /// Milliseconds between two looks of an open stream for new messages
+    #[arg(long, env = "SHEQUN_INBOX_POLL_MILLIS", default_value_t = 1_000, value_name = "MILLISECONDS",
+          value_parser = clap::value_parser!(u64).range(50..))]
+    pub inbox_poll_millis: u64,
+
+    /// Streams of messages open at once, each of which looks for new ones; whoever comes beyond is told to come back
+    #[arg(
+        long,
+        env = "SHEQUN_STREAMS_MAX",
+        default_value_t = 1_000,
+        value_name = "COUNT"
+    )]
+    pub streams_max: u16,
+
     /// Seconds a member has to confirm a share
     #[arg(
         long,
@@ -214,6 +228,10 @@ impl Knobs {
 
     pub(crate) fn task_reminder(&self) -> Duration {
         Duration::from_secs(self.task_reminder_secs)
+    }
+
+    pub(crate) fn inbox_poll(&self) -> Duration {
+        Duration::from_millis(self.inbox_poll_millis)
     }
 
     pub(crate) fn window_guard(&self) -> Duration {

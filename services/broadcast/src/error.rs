@@ -72,6 +72,16 @@ pub(crate) enum Error {
     Zone(String),
     #[error("customers did not answer")]
     Customers(#[source] Box<Status>),
+    #[error("customers did not tell who the recipients are")]
+    Unaddressed(#[source] Box<Error>),
+    #[error("it says nothing")]
+    SaysNothing,
+    #[error("it has both a text and content")]
+    SaysTwice,
+    #[error("contact {0} is not among those you may write to")]
+    ContactUnknown(ContactId),
+    #[error("too many streams are open")]
+    StreamsFull,
     #[error("the work queue did not answer")]
     Queue(#[source] async_nats::Error),
     #[error(transparent)]
@@ -171,7 +181,18 @@ impl From<Error> for Problem {
             Error::KeyReused => say(Class::Conflict, "idempotency_key_reused")
                 .field("Idempotency-Key")
                 .remedy("use a new key for a new request"),
+            Error::SaysNothing => say(Class::Invalid, "missing_field")
+                .field("text")
+                .remedy("give either `text` or `content`"),
+            Error::SaysTwice => say(Class::Invalid, "text_and_content")
+                .field("content")
+                .remedy("give either `text` or `content`"),
+            Error::ContactUnknown(_) => say(Class::Invalid, "contact_unknown")
+                .field("contact_ids")
+                .remedy("name contacts of the tenant; of a message of your own, contacts you follow"),
+            Error::StreamsFull => Self::unavailable("too many streams are open"),
             Error::Customers(status) => Self::from_peer(*status),
+            Error::Unaddressed(error) => Self::from(*error),
             Error::Queue(error) => Self::unavailable(error),
             Error::Database(error) => Self::from_sqlx(error),
             Error::LeaseLost | Error::Audience(_) | Error::Zone(_) | Error::Event(_) | Error::Answer(_) => {
@@ -188,10 +209,15 @@ impl Error {
         sources.map(ToString::to_string).collect::<Vec<_>>().join(": ")
     }
 
+    /// The same, where it is known that no call was started since the claim.
+    pub(crate) fn before_any_call(self) -> Self {
+        Self::Unaddressed(Box::new(self))
+    }
+
     /// Whether the same may well succeed a little later, so that it is no attempt.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Queue(_) | Self::Customers(_) => true,
+            Self::Queue(_) | Self::Customers(_) | Self::Unaddressed(_) => true,
             Self::Database(error) => match error {
                 sqlx::Error::Database(error) => {
                     // Shut down or starting, too many connections, deadlock, time-outs.

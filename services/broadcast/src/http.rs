@@ -5,6 +5,7 @@ mod dead;
 mod inbox;
 mod opt_out;
 mod policy;
+mod preview;
 mod progress;
 mod quiet;
 mod rate;
@@ -25,6 +26,7 @@ pub(crate) fn api() -> Api<State> {
         .private(
             OpenApiRouter::new()
                 .routes(routes!(broadcast::start_broadcast, broadcast::list_broadcasts))
+                .routes(routes!(preview::preview_broadcast))
                 .routes(routes!(broadcast::get_broadcast))
                 .routes(routes!(progress::watch_broadcast))
                 .routes(routes!(progress::report_broadcast))
@@ -39,9 +41,11 @@ pub(crate) fn api() -> Api<State> {
                 .routes(routes!(dead::replay_dead))
                 .routes(routes!(task::list_tasks))
                 .routes(routes!(task::list_recipients))
+                .routes(routes!(preview::preview_task))
                 .routes(routes!(task::confirm_task))
                 .routes(routes!(task::cancel_task))
                 .routes(routes!(inbox::list_messages))
+                .routes(routes!(inbox::stream_messages))
                 .routes(routes!(inbox::read_message))
                 .routes(routes!(opt_out::get_opt_out_link))
                 .routes(routes!(opt_out::get_link_key, opt_out::rotate_link_key))

@@ -6,6 +6,7 @@ mod channel;
 mod chunk;
 mod config;
 mod dead;
+mod content;
 mod error;
 mod events;
 mod forecast;
@@ -13,12 +14,14 @@ mod failure;
 mod grip;
 mod grpc;
 mod http;
+mod live;
 mod message;
 mod ops;
 mod opt_out;
 mod outcome;
 mod pace;
 mod policy;
+mod preview;
 mod queue;
 mod quiet;
 mod report;
@@ -50,6 +53,7 @@ use url::Url;
 
 pub use config::{Command, Config, Knobs};
 
+use crate::live::Streams;
 use crate::queue::Queue;
 use crate::watch::Watches;
 
@@ -63,9 +67,10 @@ pub struct State {
     db: Database,
     clock: Clock,
     signer: Signer,
-    /// None in a worker, which resolves no audience.
+    /// Audiences, and who their recipients are.
     customers: Option<Channel>,
     knobs: Knobs,
+    streams: Streams,
     watches: Watches,
     /// Where people reach the API: links in messages begin with it.
     public_url: Url,
@@ -122,7 +127,8 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 
 async fn work(config: &Config) -> anyhow::Result<()> {
     let process = Process::start("broadcast", &config.settings)?;
-    let (state, link) = start(&process, config, None).await?;
+    let customers = process.channel("customers", &config.customers_grpc)?;
+    let (state, link) = start(&process, config, Some(customers)).await?;
     let queue = Queue::new(link.bus, config.knobs.lease());
     process.spawn("worker", worker::work(state, queue, process.stopping()));
     process.serve_ops().await
@@ -143,6 +149,7 @@ async fn start(
         signer: process.signer.clone(),
         customers,
         knobs: config.knobs,
+        streams: Streams::new(config.knobs.streams_max.into(), process.leaving()),
         watches: Watches::new(process.leaving()),
         public_url: config.public_url.clone(),
         dev: config.settings.dev,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use crate::content::said::Said;
 use crate::opt_out::Links;
 
 /// Why the contact got it.
@@ -50,7 +51,9 @@ pub(crate) struct Message {
     pub kind: Kind,
     /// The member it comes from (D78); none for a group's greeting.
     pub from_member: Option<MemberId>,
-    pub text: String,
+    /// The words, for showing as they are: nothing in them is markup.
+    #[serde(flatten)]
+    pub said: Said,
     /// Where the contact opts out of messages like this one; only with mass messages.
     pub opt_out_url: Option<String>,
     #[schema(value_type = String, format = DateTime)]

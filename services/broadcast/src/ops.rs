@@ -2,6 +2,7 @@
 
 mod accept;
 pub(crate) mod away;
+mod address;
 mod cancel;
 mod cancel_task;
 mod claim;
@@ -13,6 +14,7 @@ mod finish;
 mod forecast;
 mod opt_out;
 mod pause;
+mod preview;
 mod read_message;
 pub(crate) mod reconcile;
 mod remind;
@@ -42,6 +44,7 @@ pub(crate) use finish::finish;
 pub(crate) use forecast::forecast;
 pub(crate) use opt_out::{check_link, opt_out};
 pub(crate) use pause::pause;
+pub(crate) use preview::{preview, preview_task};
 pub(crate) use read_message::read_message;
 pub(crate) use reconcile::reconcile;
 pub(crate) use remind::remind;

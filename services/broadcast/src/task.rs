@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::broadcast::Kind;
+use crate::content::card::Card;
 use crate::error::Error;
 use crate::outcome::Outcome;
 
@@ -47,8 +48,11 @@ pub(crate) struct Task {
     pub member_id: MemberId,
     pub kind: Kind,
     pub title: String,
-    /// What will be sent in her name.
+    /// What will be sent in her name; of content what it says to nobody in particular.
     pub text: String,
+    /// What goes with the text.
+    #[serde(default)]
+    pub attachments: Vec<Card>,
     pub state: State,
     /// Contacts it would go to; those without consent are not counted.
     pub recipients: i64,
@@ -162,6 +166,7 @@ mod tests {
             kind: Kind::Enterprise,
             title: String::new(),
             text: String::new(),
+            attachments: vec![],
             state,
             recipients: 1,
             opened_at,

@@ -5,8 +5,8 @@ use std::pin::Pin;
 use chassis::{Problem, grpc};
 use contracts::customers::v1::customers_service_server::CustomersService;
 use contracts::customers::v1::{
-    AudienceEntry, Contact, GetContactRequest, GetContactResponse, StreamAudienceRequest,
-    StreamAudienceResponse,
+    Addressee, AudienceEntry, Contact, GetAddresseesRequest, GetAddresseesResponse, GetContactRequest,
+    GetContactResponse, StreamAudienceRequest, StreamAudienceResponse,
 };
 use contracts::{ContactId, MemberId, TenantId};
 use futures::{Stream, TryStreamExt as _, stream};
@@ -21,6 +21,8 @@ use crate::{State, store};
 const PAGE_ROWS_MAX: i64 = 500;
 /// Tags an audience may name in each of its conditions.
 const TAGS_MAX: usize = 100;
+/// Contacts asked for at once: a chunk of a mass message.
+const ADDRESSEES_MAX: usize = 500;
 
 type Pages = Pin<Box<dyn Stream<Item = Result<StreamAudienceResponse, Status>> + Send>>;
 
@@ -37,6 +39,33 @@ impl CustomersService for State {
             .map_err(Problem::from)?;
         Ok(Response::new(GetContactResponse {
             contact: Some(contact),
+        }))
+    }
+
+    async fn get_addressees(
+        &self,
+        request: Request<GetAddresseesRequest>,
+    ) -> Result<Response<GetAddresseesResponse>, Status> {
+        let peer = grpc::peer(&request, &["broadcast"])?;
+        let GetAddresseesRequest {
+            contact_ids,
+            member_id,
+        } = request.into_inner();
+        if contact_ids.len() > ADDRESSEES_MAX {
+            return Err(Status::invalid_argument(format!(
+                "at most {ADDRESSEES_MAX} contacts are told at once"
+            )));
+        }
+        let contacts: Vec<ContactId> = contact_ids
+            .iter()
+            .map(|text| id("contact_ids", text))
+            .collect::<Result<_, _>>()?;
+        let member_id = optional("member_id", &member_id)?;
+        let found = addressees(self, peer.tenant, &contacts, member_id)
+            .await
+            .map_err(Problem::from)?;
+        Ok(Response::new(GetAddresseesResponse {
+            addressees: found.into_iter().map(addressee).collect(),
         }))
     }
 
@@ -77,6 +106,30 @@ async fn contact(state: &State, tenant: TenantId, contact_id: ContactId) -> Resu
         language: contact.language,
         marketing: contact.marketing,
     })
+}
+
+async fn addressees(
+    state: &State,
+    tenant: TenantId,
+    contacts: &[ContactId],
+    member_id: Option<MemberId>,
+) -> Result<Vec<store::addressee::Addressee>, Error> {
+    let mut tx = state.database.read(tenant).await?;
+    Ok(store::addressee::find(&mut *tx, contacts, member_id).await?)
+}
+
+fn addressee(found: store::addressee::Addressee) -> Addressee {
+    Addressee {
+        contact_id: found.contact_id.to_string(),
+        name: found.name,
+        language: found.language,
+        member_id: found
+            .member_id
+            .map(|member| member.to_string())
+            .unwrap_or_default(),
+        member_alias: found.member_alias,
+        follows: found.follows,
+    }
 }
 
 /// Reads one audience of one tenant.

@@ -11,7 +11,8 @@ use chassis::Clock;
 use chassis::auth::{Operator, Role, Signer};
 use contracts::customers::v1::customers_service_server::{CustomersService, CustomersServiceServer};
 use contracts::customers::v1::{
-    Contact, GetContactRequest, GetContactResponse, StreamAudienceRequest, StreamAudienceResponse,
+    Contact, GetAddresseesRequest, GetAddresseesResponse, GetContactRequest, GetContactResponse,
+    StreamAudienceRequest, StreamAudienceResponse,
 };
 use contracts::{ContactId, GroupId, MemberId, RequestKey, SeriesId, TenantId};
 use outbox::Database;
@@ -52,6 +53,13 @@ impl CustomersService for AllButOne {
         Ok(Response::new(GetContactResponse {
             contact: Some(contact),
         }))
+    }
+
+    async fn get_addressees(
+        &self,
+        _: Request<GetAddresseesRequest>,
+    ) -> Result<Response<GetAddresseesResponse>, Status> {
+        Err(Status::unimplemented("groups asks for single contacts"))
     }
 
     type StreamAudienceStream = Pin<Box<dyn Stream<Item = Result<StreamAudienceResponse, Status>> + Send>>;

@@ -8,3 +8,4 @@ mod demo;
 mod groups;
 mod tail;
 mod trace;
+mod words;

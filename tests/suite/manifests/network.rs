@@ -155,14 +155,15 @@ fn calls(set: &Set, edges: &Edges<'_>, pods: &[Pods<'_>]) -> Vec<String> {
     };
     let mut wanted = BTreeSet::new();
     for service in services.values() {
-        for peer in service
-            .get("calls")
-            .and_then(toml::Value::as_array)
-            .into_iter()
-            .flatten()
-        {
-            let peer = peer.as_str().expect("a peer is a name");
-            wanted.insert((binary(service), binary(&services[peer])));
+        for (key, workload) in [
+            ("calls", binary(service)),
+            ("worker_calls", format!("{}-worker", binary(service))),
+        ] {
+            let peers = service.get(key).and_then(toml::Value::as_array);
+            for peer in peers.into_iter().flatten() {
+                let peer = peer.as_str().expect("a peer is a name");
+                wanted.insert((workload.clone(), binary(&services[peer])));
+            }
         }
     }
     for workload in set

@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use ed25519_dalek::Signer as _;
 use ed25519_dalek::pkcs8::DecodePrivateKey;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use super::seal;
 use super::token::{self, Claims, LOGIN_ISSUER};
 
 /// Where identity publishes the keys of its logins.
@@ -155,6 +158,13 @@ impl PeerKeys {
         Ok(trusted)
     }
 
+    /// The Ed25519 keys of a service.
+    pub(super) fn publics(&self, service: &str) -> Vec<[u8; 32]> {
+        let of_service = |jwk: &&Jwk| jwk.iss.as_deref() == Some(service);
+        let keys = self.jwks.keys.iter().filter(of_service);
+        keys.filter_map(Jwk::ed25519).collect()
+    }
+
     /// The id under which peers know a service's key.
     pub(super) fn kid(&self, service: &'static str, public: [u8; 32]) -> Result<&str, KeyError> {
         let known = |jwk: &&Jwk| jwk.iss.as_deref() == Some(service) && jwk.ed25519() == Some(public);
@@ -174,6 +184,8 @@ pub struct SigningKey {
     kid: String,
     public: [u8; 32],
     private: EncodingKey,
+    /// The same, for what is no token.
+    sealing: ed25519_dalek::SigningKey,
 }
 
 impl SigningKey {
@@ -198,6 +210,7 @@ impl SigningKey {
             kid,
             public: key.verifying_key().to_bytes(),
             private: EncodingKey::from_ed_der(&der),
+            sealing: key.clone(),
         }
     }
 
@@ -232,6 +245,15 @@ impl SigningKey {
             alg: Some("EdDSA".to_owned()),
             iss: None,
         }
+    }
+
+    /// A short text with ids, which [`Seals`](super::Seals) of this service open for the same purpose; of at most
+    /// [`SEALED_IDS_MAX`](super::SEALED_IDS_MAX) ids.
+    #[must_use]
+    pub fn seal(&self, purpose: &str, ids: &[Uuid]) -> String {
+        let body = seal::body(ids);
+        let signature = self.sealing.sign(&seal::signed(purpose, &body));
+        seal::text(body, signature.to_bytes())
     }
 
     /// Signs claims.

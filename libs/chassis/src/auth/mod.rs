@@ -4,6 +4,7 @@ mod caller;
 mod fetch;
 mod keys;
 mod middleware;
+mod seal;
 mod signer;
 pub mod token;
 mod verifier;
@@ -13,6 +14,7 @@ pub use caller::{
 };
 pub use keys::{JWKS_PATH, Jwk, Jwks, KeyError, SigningKey};
 pub use middleware::{authenticate, bearer};
+pub use seal::{SEALED_IDS_MAX, Seals};
 pub use signer::Signer;
 pub use token::{Claims, Kind};
 pub use verifier::{KeySource, Verifier};

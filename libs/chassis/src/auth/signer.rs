@@ -1,11 +1,13 @@
 //! Signs what a service shows to its peers, and what it hands out to contacts.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use contracts::{ContactId, TenantId};
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::keys::{PeerKeys, SigningKey, read};
 use super::token::Claims;
@@ -85,10 +87,24 @@ impl Signer {
         self.sign(&Claims::contact(tenant, contact, now))
     }
 
+    /// Seals ids with this service's key: see [`Seals`](super::Seals).
+    #[must_use]
+    pub fn seal(&self, purpose: &str, ids: &[Uuid]) -> String {
+        self.0.key.seal(purpose, ids)
+    }
+
     /// Signs claims with this service's key.
     #[must_use]
     pub fn sign(&self, claims: &Claims) -> String {
         self.0.key.sign(claims)
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer")
+            .field("service", &self.0.service)
+            .finish_non_exhaustive()
     }
 }
 

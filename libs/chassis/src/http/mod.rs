@@ -11,7 +11,7 @@ mod url;
 pub use self::api::{Api, BODY_BYTES_MAX, UPLOAD_BYTES_MAX};
 pub use self::client::Origin;
 pub use self::extract::{IdempotencyKey, Json, Keyed};
-pub use self::page::{Listing, Page, PageQuery};
+pub use self::page::{Listing, Page, PageQuery, cursor};
 pub use self::url::{Path, Query};
 
 /// Shortens what an error message may quote of a request.

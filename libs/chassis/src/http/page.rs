@@ -79,6 +79,16 @@ fn parse<C: DeserializeOwned>(cursor: &str) -> Option<C> {
     serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(fits.then_some(cursor)?).ok()?).ok()
 }
 
+/// A place as the opaque text that [`Page::new`] takes back.
+///
+/// # Panics
+/// When a place has no JSON form, such as a map whose keys are not strings: a programming error.
+#[must_use]
+pub fn cursor<C: Serialize>(place: &C) -> String {
+    let json = serde_json::to_vec(place).expect("ids, times and numbers have a JSON form");
+    BASE64_URL_SAFE_NO_PAD.encode(json)
+}
+
 fn malformed() -> Problem {
     Problem::new(
         Class::Invalid,
@@ -109,10 +119,7 @@ impl<T> Listing<T> {
         let is_last = rows.len() <= limit;
         rows.truncate(limit);
         let end = rows.last().filter(|_| !is_last);
-        let next_cursor = end.map(|row| {
-            let json = serde_json::to_vec(&place(row)).expect("ids, times and numbers have a JSON form");
-            BASE64_URL_SAFE_NO_PAD.encode(json)
-        });
+        let next_cursor = end.map(|row| cursor(&place(row)));
         Self {
             items: rows,
             next_cursor,

@@ -27,6 +27,12 @@ impl Inbox {
             .iter()
             .map(|&contact| (message::mass(mailing.broadcast, contact), contact))
             .collect();
+        let said = if mailing.letter.is_personal() {
+            let words = |&contact| mailing.letter.to(contact).clone();
+            contacts.iter().map(words).collect()
+        } else {
+            vec![]
+        };
         let deliveries = contacts
             .iter()
             .map(|&contact| Delivery {
@@ -39,6 +45,7 @@ impl Inbox {
         Delivered {
             deliveries,
             messages,
+            said,
             is_in_doubt: false,
             away: None,
         }

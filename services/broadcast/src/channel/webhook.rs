@@ -25,6 +25,8 @@ use super::account::{Account, jitter};
 use super::{Delivered, Delivery, Mailing};
 use crate::State;
 use crate::broadcast::Kind;
+use crate::content::Language;
+use crate::content::card::Card;
 use crate::failure::Failure;
 use crate::grip::{Grip, Released};
 use crate::message;
@@ -48,7 +50,10 @@ struct Body<'a> {
     broadcast_id: BroadcastId,
     contact_id: ContactId,
     member_id: MemberId,
+    /// None where one text is for all.
+    language: Option<Language>,
     text: &'a str,
+    attachments: &'a [Card],
     /// Where the contact opts out; show it with the message.
     opt_out_url: String,
     sent_at: Timestamp,
@@ -189,6 +194,7 @@ impl Webhook<'_> {
     }
 
     async fn attempt(&self, target: &Target, mailing: &Mailing, contact: ContactId) -> Result<(), Failed> {
+        let said = mailing.letter.to(contact);
         let body = Body {
             id: message::mass(mailing.broadcast, contact),
             kind: mailing.kind,
@@ -196,7 +202,9 @@ impl Webhook<'_> {
             broadcast_id: mailing.broadcast,
             contact_id: contact,
             member_id: mailing.member,
-            text: &mailing.text,
+            language: said.language,
+            text: &said.text,
+            attachments: &said.attachments,
             opt_out_url: mailing.links.of(contact),
             sent_at: self.state.clock.now(),
         };

@@ -17,6 +17,7 @@ pub(crate) async fn accept(
     command: &AcceptBroadcast,
 ) -> Result<Broadcast, Error> {
     command.check_starter(agent.role)?;
+    let said = command.said()?;
     let now = state.clock.now();
     let mut tx = state.db.begin(agent.tenant).await?;
     if let Some(answer) = request::earlier(&mut tx, key).await? {
@@ -31,7 +32,7 @@ pub(crate) async fn accept(
     {
         return Err(Error::WebhookUnknown);
     }
-    let broadcast = Broadcast::accept(command, agent.member, now);
+    let broadcast = Broadcast::accept(command, said, agent.member, now);
     store::broadcast::insert(&mut *tx, agent.tenant, &broadcast).await?;
     let event = BroadcastAccepted {
         tenant_id: agent.tenant.to_string(),

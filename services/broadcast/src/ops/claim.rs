@@ -16,6 +16,9 @@ use crate::broadcast::{ChannelName, State as BroadcastState};
 use crate::cap::{Policy, Rule, Today, not_among, time_to_send};
 use crate::channel::Mailing;
 use crate::chunk::{Hint, Lease, State as ChunkState, Verdict, is_poison, never_handed};
+use crate::content::Content;
+use crate::content::letter::Letter;
+use crate::content::said::Said;
 use crate::error::Error;
 use crate::opt_out::Links;
 use crate::outcome::Outcome;
@@ -47,6 +50,8 @@ pub(crate) struct Claim {
     pub channel: ChannelName,
     pub receiver: Option<Receiver>,
     pub mailing: Mailing,
+    /// What each gets is made of this; none when all get the same text.
+    pub content: Option<Content>,
     pub rates: Rates,
     /// Claims in a row that found the receiver away: with any, this one only tries it again.
     pub failures: i32,
@@ -160,7 +165,11 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
             broadcast: hint.chunk.broadcast,
             kind: found.kind,
             member: found.member,
-            text: found.text,
+            letter: Letter::same(Said {
+                language: found.content.as_ref().map(|content| content.language()),
+                text: found.text,
+                attachments: found.attachments.0,
+            }),
             links: Links::new(
                 &state.public_url,
                 hint.chunk.tenant,
@@ -168,6 +177,7 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
                 &found.link_key,
             ),
         },
+        content: found.content.map(|content| content.0),
         rates,
         failures: found.failures,
         has_waited: found.has_waited,

@@ -9,6 +9,7 @@ use outbox::{crash_point, crash_point_of};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::address::address;
 use super::away::{is_back, leave_alone};
 use super::settle::{cancel_rest, pause_rest, release, settle};
 use super::{Claim, Claimed, claim};
@@ -71,6 +72,7 @@ pub(crate) async fn work_off(
     claim: &Claim,
     grip: &Grip,
 ) -> Result<(), Error> {
+    let mailing = address(state, claim).await?;
     let channel = channels.choose(state, claim);
     let mut limiter = Limiter::new(claim.lease.chunk, claim.rates, claim.since);
     let sub_batch_recipients = limiter.sub_batch(channel.sub_batch_recipients(&state.knobs));
@@ -85,7 +87,7 @@ pub(crate) async fn work_off(
             is_complete = false;
             break;
         };
-        let delivered = channel.deliver(&claim.mailing, contacts, pace, grip).await;
+        let delivered = channel.deliver(&mailing, contacts, pace, grip).await;
         crash_point("broadcast-after-send");
         if !delivered.deliveries.is_empty() {
             settle(state, claim, &delivered).await?;
@@ -140,7 +142,10 @@ async fn put_off(state: &State, claim: &Claim, error: &Error, draining: &Cancell
 async fn rest(state: &State, claim: &Claim, error: &Error) -> Result<(), Error> {
     let rest_secs = rest_after(claim.earlier_attempts + 1).as_secs_f64();
     let mut tx = state.db.begin(claim.lease.chunk.tenant).await?;
-    store::lease::rest(&mut *tx, claim.lease, rest_secs, !error.is_passing()).await?;
+    match error {
+        Error::Unaddressed(_) => store::lease::step_back(&mut *tx, claim.lease, rest_secs).await?,
+        _ => store::lease::rest(&mut *tx, claim.lease, rest_secs, !error.is_passing()).await?,
+    }
     tx.commit().await?;
     Ok(())
 }

@@ -37,17 +37,17 @@ pub(crate) async fn settle(state: &State, claim: &Claim, delivered: &Delivered) 
     never_handed.sort_unstable();
 
     let mut tx = state.db.begin(chunk.tenant).await?;
-    if !delivered.messages.is_empty() {
-        let (kind, member) = (claim.mailing.kind.into(), claim.mailing.member);
-        store::inbox::store_mass(
-            &mut *tx,
-            chunk.tenant,
-            chunk.broadcast,
-            kind,
-            member,
-            &delivered.messages,
-        )
-        .await?;
+    let (messages, said) = (&delivered.messages, &delivered.said);
+    let (kind, member) = (claim.mailing.kind.into(), claim.mailing.member);
+    match (messages.is_empty(), said.is_empty()) {
+        (true, _) => {}
+        (false, true) => {
+            store::inbox::store_mass(&mut *tx, chunk.tenant, chunk.broadcast, kind, member, messages).await?;
+        }
+        (false, false) => {
+            let (tenant, broadcast) = (chunk.tenant, chunk.broadcast);
+            store::inbox::store_personal(&mut *tx, tenant, broadcast, kind, member, messages, said).await?;
+        }
     }
     if !store::receipt::settle(&mut *tx, claim.lease, lease_secs, &endings).await? {
         return Err(Error::LeaseLost);

@@ -4,8 +4,11 @@ use contracts::{BroadcastId, TenantId};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 
 use crate::broadcast::{Broadcast, ChannelName, Kind, State};
+use crate::content::Content;
+use crate::content::card::Card;
 use crate::schedule::{Priority, Schedule};
 
 pub(crate) async fn insert(
@@ -16,8 +19,8 @@ pub(crate) async fn insert(
     sqlx::query!(
         "insert into broadcast
            (tenant_id, broadcast_id, kind, title, text, tags_any, tags_all, channel, rate_per_s, started_by,
-            state, accepted_at, priority, send_at, send_until, held_out_ppm)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11, $12, $13, $14, $15)",
+            state, accepted_at, priority, send_at, send_until, held_out_ppm, attachments, content)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11, $12, $13, $14, $15, $16, $17)",
         tenant.0,
         broadcast.broadcast_id.0,
         broadcast.kind.name(),
@@ -33,6 +36,8 @@ pub(crate) async fn insert(
         broadcast.send_at.map(|at| at.to_sqlx()) as _,
         broadcast.send_until.map(|until| until.to_sqlx()) as _,
         broadcast.held_out_ppm,
+        Json(&broadcast.attachments) as _,
+        broadcast.content.as_ref().map(Json) as _,
     )
     .execute(db)
     .await
@@ -44,6 +49,8 @@ struct Row {
     kind: Kind,
     title: String,
     text: String,
+    attachments: Json<Vec<Card>>,
+    content: Option<Json<Content>>,
     tags_any: Vec<String>,
     tags_all: Vec<String>,
     channel: ChannelName,
@@ -66,6 +73,8 @@ impl From<Row> for Broadcast {
             kind: row.kind,
             title: row.title,
             text: row.text,
+            attachments: row.attachments.0,
+            content: row.content.map(|content| content.0),
             tags_any: row.tags_any,
             tags_all: row.tags_all,
             channel: row.channel,
@@ -86,7 +95,8 @@ impl From<Row> for Broadcast {
 pub(crate) async fn find(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Result<Option<Broadcast>> {
     sqlx::query_as!(
         Row,
-        r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text, tags_any, tags_all,
+        r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text,
+             attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>", tags_any, tags_all,
              channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
              send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
              started_by as "started_by: _", state as "state: State",
@@ -134,7 +144,8 @@ pub(crate) async fn page(
 ) -> sqlx::Result<Vec<Broadcast>> {
     sqlx::query_as!(
         Row,
-        r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text, tags_any, tags_all,
+        r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text,
+             attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>", tags_any, tags_all,
              channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
              send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
              started_by as "started_by: _", state as "state: State",

@@ -4,7 +4,9 @@ use contracts::{BroadcastId, ContactId, MemberId, MessageId, TenantId};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 
+use crate::content::said::Said;
 use crate::message::{Kind, Message};
 
 /// Stores a message of its own text once; false when it was there.
@@ -62,11 +64,43 @@ pub(crate) async fn store_mass(
     .map(drop)
 }
 
+/// Stores a mass message for each contact once, in words of their own.
+pub(crate) async fn store_personal(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    broadcast: BroadcastId,
+    kind: Kind,
+    from_member: MemberId,
+    messages: &[(MessageId, ContactId)],
+    said: &[Said],
+) -> sqlx::Result<()> {
+    let ids: Vec<_> = messages.iter().map(|(message, _)| *message).collect();
+    let contacts: Vec<_> = messages.iter().map(|(_, contact)| *contact).collect();
+    let said: Vec<_> = said.iter().map(Json).collect();
+    sqlx::query!(
+        "insert into inbox_message (tenant_id, message_id, contact_id, kind, from_member, broadcast_id, said)
+         select $1, message_id, contact_id, $4, $5, $6, said
+         from unnest($2::uuid[], $3::uuid[], $7::jsonb[]) as message (message_id, contact_id, said)
+         order by contact_id
+         on conflict (message_id) do nothing",
+        tenant.0,
+        &ids as &[MessageId],
+        &contacts as &[ContactId],
+        kind.name(),
+        from_member.0,
+        broadcast.0,
+        &said as &[Json<&Said>],
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
 struct Row {
     message_id: MessageId,
     kind: Kind,
     from_member: Option<MemberId>,
-    text: String,
+    said: Json<Said>,
     at: Timestamp,
     read_at: Option<jiff_sqlx::Timestamp>,
 }
@@ -77,7 +111,7 @@ impl From<Row> for Message {
             message_id: row.message_id,
             kind: row.kind,
             from_member: row.from_member,
-            text: row.text,
+            said: row.said.0,
             opt_out_url: None,
             at: row.at,
             read_at: row.read_at.map(Into::into),
@@ -97,7 +131,10 @@ pub(crate) async fn page(
     sqlx::query_as!(
         Row,
         r#"select message_id as "message_id: _", inbox_message.kind as "kind: Kind", from_member as "from_member: _",
-             coalesce(inbox_message.text, broadcast.text) as "text!", at, read_at as "read_at?: jiff_sqlx::Timestamp"
+             coalesce(said, jsonb_build_object('language', broadcast.content -> 'language',
+               'text', coalesce(inbox_message.text, broadcast.text),
+               'attachments', coalesce(broadcast.attachments, '[]'))) as "said!: Json<Said>",
+             at, read_at as "read_at?: jiff_sqlx::Timestamp"
            from inbox_message left join broadcast using (tenant_id, broadcast_id)
            where inbox_message.tenant_id = $1 and contact_id = $2
              and ($3::timestamptz is null or (at, message_id) < ($3, $4))
@@ -106,6 +143,36 @@ pub(crate) async fn page(
         contact.0,
         at.map(|at| at.to_sqlx()) as _,
         message.map(|message| message.0),
+        rows_max,
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| rows.into_iter().map(Into::into).collect())
+}
+
+/// Those dated after a moment that are not among some, the oldest first.
+pub(crate) async fn since(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    contact: ContactId,
+    since: Timestamp,
+    seen: &[MessageId],
+    rows_max: i64,
+) -> sqlx::Result<Vec<Message>> {
+    sqlx::query_as!(
+        Row,
+        r#"select message_id as "message_id: _", inbox_message.kind as "kind: Kind", from_member as "from_member: _",
+             coalesce(said, jsonb_build_object('language', broadcast.content -> 'language',
+               'text', coalesce(inbox_message.text, broadcast.text),
+               'attachments', coalesce(broadcast.attachments, '[]'))) as "said!: Json<Said>",
+             at, read_at as "read_at?: jiff_sqlx::Timestamp"
+           from inbox_message left join broadcast using (tenant_id, broadcast_id)
+           where inbox_message.tenant_id = $1 and contact_id = $2 and at > $3 and message_id <> all($4::uuid[])
+           order by at, message_id limit $5"#,
+        tenant.0,
+        contact.0,
+        since.to_sqlx() as _,
+        seen as &[MessageId],
         rows_max,
     )
     .fetch_all(db)
@@ -126,7 +193,9 @@ pub(crate) async fn read(
              where message_id = $1 and contact_id = $2
              returning new.*, old.read_at is null as is_first)
            select message_id as "message_id: MessageId", marked.kind as "kind: Kind",
-             from_member as "from_member: MemberId", coalesce(marked.text, broadcast.text) as "text!", at,
+             from_member as "from_member: MemberId", coalesce(said, jsonb_build_object('language', broadcast.content -> 'language',
+               'text', coalesce(marked.text, broadcast.text),
+               'attachments', coalesce(broadcast.attachments, '[]'))) as "said!: Json<Said>", at,
              read_at as "read_at?: jiff_sqlx::Timestamp", is_first as "is_first!"
            from marked left join broadcast using (tenant_id, broadcast_id)"#,
         message.0,
@@ -141,7 +210,7 @@ pub(crate) async fn read(
                 message_id: row.message_id,
                 kind: row.kind,
                 from_member: row.from_member,
-                text: row.text,
+                said: row.said.0,
                 opt_out_url: None,
                 at: row.at.into(),
                 read_at: row.read_at.map(Into::into),

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use contracts::MemberId;
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 
 use crate::broadcast::{ChannelName, Kind, State as BroadcastState};
 use crate::chunk::{ChunkKey, Lease, Standing, State};
+use crate::content::Content;
+use crate::content::card::Card;
 use crate::pace::Rates;
 use crate::webhook::{Receiver, Secret};
 
@@ -20,6 +23,8 @@ pub(crate) struct Found {
     pub member: MemberId,
     pub kind: Kind,
     pub text: String,
+    pub attachments: Json<Vec<Card>>,
+    pub content: Option<Json<Content>>,
     pub channel: ChannelName,
     pub rate_per_s: Option<i32>,
     pub tenant_rate_per_s: Option<i32>,
@@ -100,7 +105,9 @@ pub(crate) async fn lock(
     sqlx::query_as!(
         Found,
         r#"select chunk.state as "state: State", epoch, coalesce(lease_until < now(), false) as "is_lease_expired!",
-             attempts, member_id as "member: MemberId", kind as "kind: Kind", text, channel as "channel: ChannelName",
+             attempts, member_id as "member: MemberId", kind as "kind: Kind", text,
+             attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>",
+             channel as "channel: ChannelName",
              broadcast.rate_per_s, account_rate.rate_per_s as "tenant_rate_per_s?",
              member_rate_per_s as "member_rate_per_s?", held_out_ppm,
              extract(epoch from send_until - clock_timestamp())::float8 as left_secs,
@@ -236,6 +243,21 @@ pub(crate) async fn rest(
         lease.owner,
         rest_secs,
         is_attempt,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Undoes a claim that started no call: what was known before it is known again, and the chunk rests.
+pub(crate) async fn step_back(db: impl PgExecutor<'_>, lease: Lease, rest_secs: f64) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update chunk set lease_until = now() + make_interval(secs => $4), attempts = attempts - 1
+         where broadcast_id = $1 and n = $2 and lease_owner = $3",
+        lease.chunk.broadcast.0,
+        lease.chunk.n,
+        lease.owner,
+        rest_secs,
     )
     .execute(db)
     .await

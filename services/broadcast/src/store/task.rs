@@ -4,8 +4,10 @@ use contracts::{BroadcastId, ContactId, MemberId, TaskId, TenantId};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 
 use crate::broadcast::Kind;
+use crate::content::card::Card;
 use crate::outcome::Outcome;
 use crate::task::{Recipient, State, Task};
 
@@ -45,6 +47,7 @@ struct Row {
     kind: Kind,
     title: String,
     text: String,
+    attachments: Json<Vec<Card>>,
     state: State,
     recipients: i32,
     opened_at: Timestamp,
@@ -63,6 +66,7 @@ impl From<Row> for Task {
             kind: row.kind,
             title: row.title,
             text: row.text,
+            attachments: row.attachments.0,
             state: row.state,
             recipients: row.recipients.into(),
             opened_at: row.opened_at,
@@ -83,7 +87,8 @@ pub(crate) async fn lock(
     sqlx::query_as!(
         Row,
         r#"select task_id as "task_id: _", broadcast_id as "broadcast_id: _", member_id as "member_id: _",
-             kind as "kind: Kind", title, text, task.state as "state: State", recipients, opened_at, expires_at,
+             kind as "kind: Kind", title, text, attachments as "attachments: Json<Vec<Card>>",
+             task.state as "state: State", recipients, opened_at, expires_at,
              confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp", reminders,
              reminded_at as "reminded_at?: jiff_sqlx::Timestamp"
            from task join broadcast using (tenant_id, broadcast_id)
@@ -108,7 +113,8 @@ pub(crate) async fn page(
     sqlx::query_as!(
         Row,
         r#"select task_id as "task_id: _", broadcast_id as "broadcast_id: _", member_id as "member_id: _",
-             kind as "kind: Kind", title, text, task.state as "state: State", recipients, opened_at, expires_at,
+             kind as "kind: Kind", title, text, attachments as "attachments: Json<Vec<Card>>",
+             task.state as "state: State", recipients, opened_at, expires_at,
              confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp", reminders,
              reminded_at as "reminded_at?: jiff_sqlx::Timestamp"
            from task join broadcast using (tenant_id, broadcast_id)
@@ -135,7 +141,8 @@ pub(crate) async fn of_broadcast(
     sqlx::query_as!(
         Row,
         r#"select task_id as "task_id: _", broadcast_id as "broadcast_id: _", member_id as "member_id: _",
-             kind as "kind: Kind", title, text, task.state as "state: State", recipients, opened_at, expires_at,
+             kind as "kind: Kind", title, text, attachments as "attachments: Json<Vec<Card>>",
+             task.state as "state: State", recipients, opened_at, expires_at,
              confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp", reminders,
              reminded_at as "reminded_at?: jiff_sqlx::Timestamp"
            from task join broadcast using (tenant_id, broadcast_id)
@@ -281,6 +288,21 @@ pub(crate) async fn is_of(db: impl PgExecutor<'_>, task: TaskId, member: MemberI
         member.0
     )
     .fetch_one(db)
+    .await
+}
+
+/// Which mass message the member's own task is a share of.
+pub(crate) async fn broadcast_of(
+    db: impl PgExecutor<'_>,
+    task: TaskId,
+    member: MemberId,
+) -> sqlx::Result<Option<BroadcastId>> {
+    sqlx::query_scalar!(
+        r#"select broadcast_id as "broadcast_id: BroadcastId" from task where task_id = $1 and member_id = $2"#,
+        task.0,
+        member.0
+    )
+    .fetch_optional(db)
     .await
 }
 

@@ -68,7 +68,7 @@ async fn welcome_and_greeting_come_once() {
     let inbox = scene.inbox(contact).await;
     let told: Vec<_> = inbox
         .iter()
-        .map(|m| (m.kind, m.text.as_str(), m.from_member))
+        .map(|m| (m.kind, m.said.text.as_str(), m.from_member))
         .collect();
     assert_eq!(
         told,
@@ -86,7 +86,7 @@ async fn a_mass_message_comes_from_the_member_and_is_read_once() {
     scene.run(BroadcastKind::Enterprise).await;
     let message = scene.inbox(contacts[1]).await.remove(0);
     assert_eq!(
-        (message.kind, message.text.as_str()),
+        (message.kind, message.said.text.as_str()),
         (Kind::Enterprise, "The serum is in.")
     );
     assert_eq!(
@@ -138,7 +138,7 @@ async fn pages_lead_from_the_newest_to_the_oldest() {
             .unwrap();
         let Some(last) = page.last() else { break };
         after = Some((last.at, last.message_id));
-        seen.extend(page.into_iter().map(|message| message.text));
+        seen.extend(page.into_iter().map(|message| message.said.text));
     }
     assert_eq!(seen, ["6", "5", "4", "3", "2", "1", "0"]);
 }

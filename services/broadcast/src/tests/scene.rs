@@ -1,5 +1,7 @@
 //! A verified tenant on a database of its own, and a customers that answers as told.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use chassis::Clock;
@@ -7,7 +9,8 @@ use chassis::auth::{Agent, Role, Signer};
 use clap::Parser as _;
 use contracts::customers::v1::customers_service_server::{CustomersService, CustomersServiceServer};
 use contracts::customers::v1::{
-    AudienceEntry, GetContactRequest, GetContactResponse, StreamAudienceRequest, StreamAudienceResponse,
+    Addressee, AudienceEntry, GetAddresseesRequest, GetAddresseesResponse, GetContactRequest,
+    GetContactResponse, StreamAudienceRequest, StreamAudienceResponse,
 };
 use contracts::{BroadcastId, ContactId, MemberId, RequestKey, TenantId};
 use futures::stream::BoxStream;
@@ -23,6 +26,7 @@ use crate::channel::{Channels, Mailing};
 use crate::chunk::Hint;
 use crate::error::Error;
 use crate::grip::Grip;
+use crate::live::Streams;
 use crate::ops::{self, Answer, Claim};
 use crate::share::Turns;
 use crate::task::{Deselected, Task};
@@ -35,6 +39,8 @@ pub(super) struct Scene {
     pub(super) members: Vec<MemberId>,
     pub(super) customers: Customers,
     pub(super) test: TestDatabase,
+    /// Fires when the process is to end.
+    pub(super) stopping: CancellationToken,
     channels: Channels,
 }
 
@@ -46,7 +52,7 @@ impl Scene {
             .unwrap();
         let env = &Stack::shared().unwrap().process("broadcast").env.clone();
         let arguments = [&["broadcast"], knobs, &["serve"]].concat();
-        let customers = Customers::default();
+        let (customers, stopping) = (Customers::default(), CancellationToken::new());
         let state = State {
             db: Database::new(test.pool.clone()),
             clock: Clock::system(),
@@ -60,6 +66,7 @@ impl Scene {
             knobs: Config::parse_from(arguments).knobs,
             watches: Watches::new(CancellationToken::new()),
             public_url: "https://m.example.com".parse().unwrap(),
+            streams: Streams::new(2, stopping.clone()),
             dev: true,
         };
         let _ = testkit::http(); // installs the crypto provider that a process has
@@ -72,6 +79,7 @@ impl Scene {
             members,
             customers,
             test,
+            stopping,
             channels,
         };
         scene.verify(scene.tenant, "Asia/Shanghai").await;
@@ -280,6 +288,11 @@ pub(super) struct Customers {
     /// After how many pages each of the next streams breaks.
     pub(super) breaks: Arc<Mutex<Vec<usize>>>,
     pub(super) asked: Arc<Mutex<Vec<StreamAudienceRequest>>>,
+    /// Name and language of those of the entries it tells them of.
+    pub(super) people: Arc<Mutex<BTreeMap<ContactId, (String, String)>>>,
+    /// Calls for names so far, and how many of the next ones fail.
+    pub(super) named: Arc<AtomicUsize>,
+    pub(super) silent: Arc<AtomicUsize>,
 }
 
 impl Customers {
@@ -301,6 +314,46 @@ impl CustomersService for Customers {
         _: Request<GetContactRequest>,
     ) -> Result<Response<GetContactResponse>, Status> {
         Err(Status::not_found("nobody"))
+    }
+
+    async fn get_addressees(
+        &self,
+        request: Request<GetAddresseesRequest>,
+    ) -> Result<Response<GetAddresseesResponse>, Status> {
+        self.named.fetch_add(1, Ordering::Relaxed);
+        let fails = |left: usize| left.checked_sub(1);
+        if self
+            .silent
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fails)
+            .is_ok()
+        {
+            return Err(Status::unavailable("away"));
+        }
+        let request = request.into_inner();
+        let people = self.people.lock().unwrap();
+        let mut addressees: Vec<_> = request
+            .contact_ids
+            .iter()
+            .filter_map(|id| {
+                let (name, language) = people.get(&id.parse().ok()?)?.clone();
+                let entries = self.entries.lock().unwrap();
+                let member_id = match request.member_id.as_str() {
+                    "" => entries.iter().find(|it| it.contact_id == *id)?.member_id.clone(),
+                    asked => asked.to_owned(),
+                };
+                let is_friend = |it: &AudienceEntry| it.contact_id == *id && it.member_id == member_id;
+                Some(Addressee {
+                    contact_id: id.clone(),
+                    name,
+                    language,
+                    follows: entries.iter().any(is_friend),
+                    member_id,
+                    member_alias: "小雨".to_owned(),
+                })
+            })
+            .collect();
+        addressees.sort_by(|a, b| a.contact_id.cmp(&b.contact_id));
+        Ok(Response::new(GetAddresseesResponse { addressees }))
     }
 
     async fn stream_audience(

@@ -37,6 +37,18 @@ impl Receiver {
         (receiver, url)
     }
 
+    /// One that takes everything.
+    pub(super) async fn taking() -> (Self, String) {
+        Self::start(|_| StatusCode::NO_CONTENT.into_response()).await
+    }
+
+    /// The body of its only call.
+    pub(super) fn only(&self) -> Value {
+        assert_eq!(self.calls(), 1);
+        let calls = self.calls.lock().unwrap();
+        calls.values().flatten().next().unwrap().clone()
+    }
+
     pub(super) fn calls(&self) -> usize {
         self.calls.lock().unwrap().values().map(Vec::len).sum()
     }
@@ -66,8 +78,14 @@ pub(super) fn admin(scene: &Scene) -> Admin {
     }
 }
 
+impl Scene {
+    pub(super) async fn set_webhook(&self, url: &str) {
+        ops::set_webhook(&self.state, admin(self), url).await.unwrap();
+    }
+}
+
 pub(super) async fn run(scene: &Scene, url: &str) -> Progress {
-    ops::set_webhook(&scene.state, admin(scene), url).await.unwrap();
+    scene.set_webhook(url).await;
     let broadcast = scene
         .accept(command(Kind::Enterprise, "webhook"))
         .await

@@ -142,3 +142,75 @@ async fn an_audience_comes_in_pages_and_goes_on_where_it_broke_off() {
     assert!(ids.is_sorted() && ids.iter().collect::<std::collections::HashSet<_>>().len() == 1_001);
     assert_eq!(pages(&scene, &whole[0].cursor).await, whole[1..]);
 }
+
+#[tokio::test]
+async fn addressees_are_told_with_who_speaks_to_them() {
+    let scene = Scene::new().await;
+    let (a, b) = (scene.member("小雨").await, scene.member("Ken").await);
+    let contact = scene.scan(&scene.code(&[a], &[]).await, "wx-1").await.contact_id;
+    scene.scan(&scene.code(&[b], &[]).await, "wx-1").await;
+    let other = scene.scan(&scene.code(&[b], &[]).await, "wx-2").await.contact_id;
+    let ask = |service, tenant, contact_ids: Vec<String>, member: Option<MemberId>| {
+        let member_id = member.map(|member| member.to_string()).unwrap_or_default();
+        let request = from(
+            service,
+            tenant,
+            GetAddresseesRequest {
+                contact_ids,
+                member_id,
+            },
+        );
+        async {
+            let told = scene.state.get_addressees(request).await;
+            told.map(|told| told.into_inner().addressees)
+                .map_err(|status| status.code())
+        }
+    };
+    let ids = |ids: &[ContactId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let told = ask(
+        "broadcast",
+        scene.tenant,
+        ids(&[other, ContactId::new(), contact]),
+        Some(a),
+    )
+    .await
+    .unwrap();
+    let told: Vec<_> = told
+        .iter()
+        .map(|it| (&*it.contact_id, &*it.member_alias, it.follows))
+        .collect();
+    let mut expected = [(contact.to_string(), true), (other.to_string(), false)];
+    expected.sort();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(id, follows)| (&**id, "小雨", *follows))
+        .collect();
+    assert_eq!(told, expected, "sorted, without whom nobody knows");
+
+    let told = ask("broadcast", scene.tenant, ids(&[contact]), None)
+        .await
+        .unwrap();
+    assert_eq!(
+        (
+            told[0].member_id.clone(),
+            told[0].member_alias.as_str(),
+            told[0].follows
+        ),
+        (b.to_string(), "Ken", true),
+        "the last in touch"
+    );
+    let strangers = ask("broadcast", TenantId::new(), ids(&[contact]), Some(a)).await;
+    assert_eq!(strangers, Ok(vec![]));
+    assert_eq!(
+        ask("groups", scene.tenant, ids(&[contact]), None).await,
+        Err(Code::PermissionDenied)
+    );
+    assert_eq!(
+        ask("broadcast", scene.tenant, vec!["wx-1".to_owned()], None).await,
+        Err(Code::InvalidArgument)
+    );
+    assert_eq!(
+        ask("broadcast", scene.tenant, ids(&[contact; 501]), None).await,
+        Err(Code::InvalidArgument)
+    );
+}

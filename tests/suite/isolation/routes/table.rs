@@ -37,6 +37,7 @@ pub(super) const KEYLESS: &[(&str, &str)] = &[
     ("cancel_broadcast", "a cancelled message stays cancelled"),
     ("pause_broadcast", "a paused message stays paused"),
     ("resume_broadcast", "what goes on goes on"),
+    ("preview_broadcast", "changes nothing"),
     ("confirm_task", "a confirmed task stays confirmed"),
     ("cancel_task", "a cancelled share stays cancelled"),
     ("read_message", "the first time counts"),
@@ -47,7 +48,10 @@ pub(super) const KEYLESS: &[(&str, &str)] = &[
 /// Query parameters that name nothing of a tenant's, each with the reason.
 pub(super) const NOT_IDS: &[(&str, &str)] = &[
     ("?tag", "a word: it filters the tenant's own rows"),
-    ("?after", "a place among the tenant's own rows"),
+    (
+        "?after",
+        "a place among the tenant's own rows, or in the contact's own messages",
+    ),
 ];
 
 /// Lists whose cursors no other list gives out, and which are too short here to give out one.
@@ -168,6 +172,16 @@ const GROUPS: &[Route] = &[
 const BROADCAST: &[Route] = &[
     route("start_broadcast", Agent, &[("/kind", Is("member"))]),
     route("start_broadcast", Operator, &[("/kind", Is("enterprise"))]),
+    route(
+        "preview_broadcast",
+        Agent,
+        &[("/kind", Is("member")), ("/contact_ids/0", Contact)],
+    ),
+    route(
+        "preview_broadcast",
+        Operator,
+        &[("/kind", Is("enterprise")), ("/contact_ids/0", Contact)],
+    ),
     route("list_broadcasts", Auditor, &[]),
     route("get_broadcast", Auditor, &[("{broadcast_id}", Broadcast)]),
     route("watch_broadcast", Auditor, &[("{broadcast_id}", EndedBroadcast)]),
@@ -205,6 +219,7 @@ const BROADCAST: &[Route] = &[
     ),
     route("list_tasks", Agent, &[]),
     route("list_recipients", Agent, &[("{task_id}", Task)]),
+    route("preview_task", Agent, &[("{task_id}", Task)]),
     route(
         "confirm_task",
         Agent,
@@ -212,6 +227,7 @@ const BROADCAST: &[Route] = &[
     ),
     route("cancel_task", Agent, &[("{task_id}", Task)]),
     route("list_messages", By::Contact, &[]),
+    route("stream_messages", By::Contact, &[("?wait_secs", Is("0"))]),
     route("read_message", By::Contact, &[("{message_id}", Message)]),
     route("set_rate", Admin, &[]),
     route("list_rates", Auditor, &[]),

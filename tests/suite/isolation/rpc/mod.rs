@@ -213,7 +213,7 @@ impl Probe<'_> {
         let nobody = token(TenantId::new());
         let mut unknown = own.clone();
         for (field, thing) in self.rpc.fields {
-            unknown[*field] = thing.unknown();
+            unknown[*field] = slot(field, thing.unknown());
         }
 
         let told = self.call(&theirs, foreign.clone()).await?.unwrap_or_default();
@@ -301,9 +301,18 @@ impl Probe<'_> {
 async fn request(rpc: &Rpc, world: &World) -> anyhow::Result<Value> {
     let mut request = json!({});
     for (field, thing) in rpc.fields {
-        request[*field] = thing.make(world).await?;
+        request[*field] = slot(field, thing.make(world).await?);
     }
     Ok(request)
+}
+
+/// What stands in a field: `…_ids` is a list.
+fn slot(field: &str, value: Value) -> Value {
+    if field.ends_with("_ids") {
+        json!([value])
+    } else {
+        value
+    }
 }
 
 /// Whether the messages of an answer say anything but where the stream ends.

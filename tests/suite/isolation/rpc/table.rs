@@ -38,6 +38,13 @@ pub(super) const RPCS: &[Rpc] = &[
         nothing: Nothing::NotFound,
     },
     Rpc {
+        method: "shequn.customers.v1.CustomersService/GetAddressees",
+        callers: &["broadcast"],
+        fields: &[("contact_ids", Thing::Contact), ("member_id", Thing::Follower)],
+        words: &[],
+        nothing: Nothing::Empty,
+    },
+    Rpc {
         method: "shequn.customers.v1.CustomersService/StreamAudience",
         callers: &["broadcast"],
         fields: &[("member_id", Thing::Follower)],

@@ -69,6 +69,7 @@ pub(super) const LEFT: &[Left] = &[
     left("join_group", &["seat.taken"]),
     left("leave_group", &["seat.given_back"]),
     left("start_broadcast", &["broadcast.accepted"]),
+    left("preview_broadcast", &[]),
     left("cancel_broadcast", &["broadcast.cancelled"]),
     left("pause_broadcast", &["broadcast.paused"]),
     left("resume_broadcast", &["broadcast.resumed"]),
