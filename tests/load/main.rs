@@ -36,15 +36,12 @@ struct Arguments {
     /// Workers that send mass messages, where the figure does not say how many.
     #[arg(long, default_value_t = 2)]
     workers: usize,
-    /// Recipients of each mass message whose rate is measured.
-    #[arg(long, default_value_t = 60_000)]
+    /// How many of the usual recipients mass messages have; fewer only to try the figures out.
+    #[arg(long, default_value_t = 100, value_name = "PERCENT")]
     recipients: usize,
     /// Only receive webhooks, and say on request what came.
     #[arg(long)]
     sink: bool,
-    /// Contacts of the figures of a million; fewer only to try them out.
-    #[arg(long, default_value_t = 1_000_000)]
-    million: usize,
 }
 
 impl Arguments {

@@ -18,7 +18,7 @@ use crate::schedule::{Priority, Schedule};
 use crate::task::Task;
 
 const TAGS_MAX: usize = 20;
-const RATE_PER_S_MAX: i32 = 10_000;
+const RATE_PER_S_MAX: i32 = 100_000;
 const HELD_OUT_PPM_MAX: i32 = 500_000;
 const RESOLVE_REST_MAX: Duration = Duration::from_secs(60);
 
@@ -170,10 +170,10 @@ impl Tags {
     }
 }
 
-/// Recipients per second, of all workers together: 1 to 10,000.
+/// Recipients per second, of all workers together: 1 to 100,000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "i32")]
-#[schema(value_type = i32, minimum = 1, maximum = 10_000)]
+#[schema(value_type = i32, minimum = 1, maximum = 100_000)]
 pub(crate) struct RatePerS(pub i32);
 
 impl TryFrom<i32> for RatePerS {

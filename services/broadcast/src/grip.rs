@@ -3,7 +3,7 @@
 //! Time here is the machine's monotonic clock, counted from before the database was asked: a wrong wall clock changes
 //! nothing, and a worker that was stopped for a minute sees at once that its lease is over.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::time::sleep_until;
@@ -16,6 +16,9 @@ use crate::chunk::Lease;
 use crate::error::Error;
 use crate::ops::Claim;
 use crate::store;
+
+/// What the timer can't tell apart: a call that is due within it is not waited for.
+const TIMER_TICK: Duration = Duration::from_millis(1);
 
 /// Why no further call may be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +110,7 @@ impl Grip {
 
     /// Waits until then, or shorter when there is nothing to wait for any more.
     pub(crate) async fn wait_until(&self, at: Instant) -> Option<Released> {
-        if Instant::now() < at {
+        if Instant::now() + TIMER_TICK < at {
             let mut hold = self.hold.clone();
             tokio::select! {
                 () = sleep_until(at.min(self.window_end).into()) => {}
@@ -158,8 +161,6 @@ impl Pulse {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn grip(lease: Duration, window: Duration) -> (watch::Sender<Hold>, Grip) {

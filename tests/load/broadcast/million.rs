@@ -1,30 +1,31 @@
 //! A million customers: how long their audience takes to resolve, what another tenant's urgent message waits behind
-//! them, how much memory a worker needs for them, and how long a forecast for all of them takes.
+//! them, and how much memory a worker needs for them.
 
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use serde_json::json;
 use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::run::Way;
 use super::{World, say};
-use crate::crowd::Crowd;
+use crate::crowd::{Crowd, Posted};
 use crate::figure::{Figures, median};
 
+const MILLION: usize = 1_000_000;
 const URGENT: usize = 1_000;
 /// Of the million, before the urgent ones begin.
-const UNDER_WAY: u64 = 20_000;
+const UNDER_WAY: usize = 20_000;
 const LOOK: Duration = Duration::from_millis(20);
 const ACCOUNT: &str = "million";
 const URGENT_ACCOUNT: &str = "urgent";
 
 pub(super) async fn measure(world: &mut World<'_>, figures: &mut Figures) -> anyhow::Result<()> {
-    let stack = world.set.stack();
+    let (stack, million) = (world.set.stack(), world.part_of(MILLION));
     let mut crowd = Crowd::found(stack, &world.superuser).await?;
     crowd.set_webhook(&world.sink.url(ACCOUNT)).await?;
-    crowd.grow("everybody", world.million).await?;
+    crowd.grow("everybody", million).await?;
     let mut urgent = Crowd::found(stack, &world.superuser).await?;
     urgent.set_webhook(&world.sink.url(URGENT_ACCOUNT)).await?;
     for round in 1..=world.rounds {
@@ -48,6 +49,12 @@ pub(super) async fn measure(world: &mut World<'_>, figures: &mut Figures) -> any
         posted = Some(id);
     }
     figures.add("audience_1m_s", median(&resolved), "s", Some(median(&raw)))?;
+    let posted = crowd.again(posted.unwrap_or_default());
+    let mut forecasts = Vec::new();
+    for _ in 0..world.rounds {
+        forecasts.push(forecast(&posted, million).await?);
+    }
+    figures.add("forecast_1m_s", median(&forecasts), "s", None)?;
 
     world.workers.scale(world.set, world.workers_count).await?;
     urgent.sign_in().await?;
@@ -55,12 +62,13 @@ pub(super) async fn measure(world: &mut World<'_>, figures: &mut Figures) -> any
     for round in 1..=world.rounds {
         alone.push(urgent_send(world, &urgent, &format!("alone-{round}")).await?);
     }
+    let id = posted.id;
     crowd.sign_in().await?;
-    let posted = crowd.again(posted.unwrap_or_default());
+    let posted = crowd.again(id);
     let shares = posted.shares().await?;
     let began = Instant::now();
     posted.confirm(&shares).await?;
-    while world.sink.tally(ACCOUNT).distinct < UNDER_WAY {
+    while world.sink.tally(ACCOUNT).distinct < world.part_of(UNDER_WAY) as u64 {
         tokio::time::sleep(LOOK).await;
     }
     urgent.sign_in().await?;
@@ -68,7 +76,7 @@ pub(super) async fn measure(world: &mut World<'_>, figures: &mut Figures) -> any
     for round in 1..=world.rounds {
         during.push(urgent_send(world, &urgent, &format!("during-{round}")).await?);
         ensure!(
-            world.sink.tally(ACCOUNT).distinct < world.million as u64,
+            world.sink.tally(ACCOUNT).distinct < million as u64,
             "the million was over before the urgent ones"
         );
     }
@@ -78,27 +86,11 @@ pub(super) async fn measure(world: &mut World<'_>, figures: &mut Figures) -> any
     ));
     figures.add("urgent_delay_s", during - alone, "s", None)?;
 
-    world.ended(&posted, Way::Webhook(ACCOUNT), world.million).await?;
-    let rate = world.million as f64 / began.elapsed().as_secs_f64();
+    world.ended(&posted, Way::Webhook(ACCOUNT), million).await?;
+    let rate = million as f64 / began.elapsed().as_secs_f64();
     say(&format!("the million was sent at {rate:.0}/s"));
     figures.add("worker_rss_mib", world.workers.rss_mib_max()?, "MiB", None)?;
-    world.check(&posted, Way::Webhook(ACCOUNT), world.million).await?;
-    crowd.sign_in().await?;
-    forecast(world, &crowd, figures).await
-}
-
-/// Of a second one to the same million, after the first one took all their caps.
-async fn forecast(world: &World<'_>, crowd: &Crowd, figures: &mut Figures) -> anyhow::Result<()> {
-    let posted = crowd.post(None, &json!({})).await?;
-    posted.shares().await?;
-    let mut took = Vec::new();
-    for _ in 0..world.rounds {
-        let began = Instant::now();
-        let told = posted.forecast().await?;
-        took.push(began.elapsed().as_secs_f64());
-        ensure!(told["outcomes"]["capped"] == world.million, "{told}");
-    }
-    figures.add("forecast_1m_s", median(&took), "s", None)
+    world.check(&posted, Way::Webhook(ACCOUNT), million).await
 }
 
 /// From the post to the last receipt.
@@ -118,6 +110,7 @@ async fn urgent_send(world: &World<'_>, crowd: &Crowd, tag: &str) -> anyhow::Res
 
 /// From the post until every member has her share; the snapshot holds everybody once, in sorted chunks of 500 at most.
 async fn audience(world: &World<'_>, crowd: &Crowd) -> anyhow::Result<(f64, String)> {
+    let million = world.part_of(MILLION);
     let posted = crowd.post(None, &json!({})).await?;
     posted.shares().await?;
     let secs = posted.posted.elapsed().as_secs_f64();
@@ -133,11 +126,21 @@ async fn audience(world: &World<'_>, crowd: &Crowd) -> anyhow::Result<(f64, Stri
         .await?;
     let (recipients, distinct): (i64, i64) = (row.get("recipients"), row.get("distinct_ids"));
     ensure!(
-        (recipients, distinct) == (world.million as i64, world.million as i64)
-            && row.get::<bool, _>("is_sorted"),
+        (recipients, distinct) == (million as i64, million as i64) && row.get::<bool, _>("is_sorted"),
         "the snapshot holds {recipients} recipients, {distinct} of them distinct"
     );
     Ok((secs, posted.id))
+}
+
+/// What it would come to if it were sent now: everybody, in one state or another.
+async fn forecast(posted: &Posted<'_>, million: usize) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let told = posted.forecast().await?;
+    let secs = began.elapsed().as_secs_f64();
+    let outcomes = told["outcomes"].as_object().context("outcomes")?;
+    let sum: u64 = outcomes.values().filter_map(serde_json::Value::as_u64).sum();
+    ensure!(sum == million as u64 && told["audience"] == sum, "{told}");
+    Ok(secs)
 }
 
 /// The same memberships made distinct and cut into arrays by the database alone.
@@ -152,6 +155,9 @@ async fn raw_audience(world: &World<'_>, crowd: &Crowd) -> anyhow::Result<f64> {
         .bind(crowd.tenant)
         .fetch_one(&world.superuser)
         .await?;
-    ensure!(arrays == world.million.div_ceil(500) as i64, "{arrays} arrays");
+    ensure!(
+        arrays == world.part_of(MILLION).div_ceil(500) as i64,
+        "{arrays} arrays"
+    );
     Ok(began.elapsed().as_secs_f64())
 }

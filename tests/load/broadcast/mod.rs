@@ -35,8 +35,14 @@ struct World<'a> {
     workers: Workers,
     rounds: usize,
     workers_count: usize,
-    recipients: usize,
-    million: usize,
+    recipients_percent: usize,
+}
+
+impl World<'_> {
+    /// So many recipients, or the part of them that was asked for.
+    fn part_of(&self, recipients: usize) -> usize {
+        recipients * self.recipients_percent / 100
+    }
 }
 
 pub(crate) fn is_wanted(arguments: &Arguments) -> bool {
@@ -56,8 +62,7 @@ pub(crate) async fn measure(
         workers,
         rounds: arguments.rounds,
         workers_count: arguments.workers,
-        recipients: arguments.recipients,
-        million: arguments.million,
+        recipients_percent: arguments.recipients,
     };
     if arguments.wants("broadcast_webhook_per_s") {
         rates::webhook(&mut world, figures).await?;

@@ -6,6 +6,7 @@ use super::{World, say};
 use crate::crowd::Crowd;
 use crate::figure::{Figures, median};
 
+const RECIPIENTS: usize = 60_000;
 const LIMIT_SECS: u64 = 2;
 
 pub(super) async fn webhook(world: &mut World<'_>, figures: &mut Figures) -> anyhow::Result<()> {
@@ -30,16 +31,16 @@ async fn rounds(
     of: fn(&Limit) -> f64,
 ) -> anyhow::Result<(f64, f64)> {
     world.workers.scale(world.set, world.workers_count).await?;
+    let recipients = world.part_of(RECIPIENTS);
     let (mut rates, mut limits) = (Vec::new(), Vec::new());
     // The first round only warms up.
     for round in 0..=world.rounds {
         let tag = format!("round-{round}");
-        crowd.grow(&tag, world.recipients).await?;
+        crowd.grow(&tag, recipients).await?;
         crowd.sign_in().await?;
         let folder = world.set.stack().state();
         let limit = Limit::measure(&world.superuser, &world.sink, folder, LIMIT_SECS).await?;
-        let secs = world.send(&crowd, &tag, way, world.recipients).await?;
-        let rate = world.recipients as f64 / secs;
+        let rate = recipients as f64 / world.send(&crowd, &tag, way, recipients).await?;
         say(&format!(
             "round {round}: {rate:.0}/s of {:.0}/s: {limit}",
             of(&limit)

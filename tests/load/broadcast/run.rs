@@ -11,6 +11,8 @@ use super::World;
 use crate::crowd::{Crowd, Posted};
 
 const ENDED: Duration = Duration::from_secs(600);
+/// The limiter is on, and never in the way.
+const RATE_PER_S: u32 = 100_000;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Where it goes.
@@ -24,8 +26,8 @@ pub(super) enum Way<'a> {
 impl Way<'_> {
     pub(super) fn extra(self) -> Value {
         match self {
-            Self::Inbox => json!({"channel": "inbox"}),
-            Self::Webhook(_) => json!({"channel": "webhook"}),
+            Self::Inbox => json!({"channel": "inbox", "rate_per_s": RATE_PER_S}),
+            Self::Webhook(_) => json!({"channel": "webhook", "rate_per_s": RATE_PER_S}),
         }
     }
 }

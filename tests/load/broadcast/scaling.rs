@@ -22,7 +22,10 @@ pub(super) async fn measure(world: &mut World<'_>, figures: &mut Figures) -> any
     for round in 1..=world.rounds {
         let mut rates = [0.0; 2];
         for (rate, workers) in rates.iter_mut().zip([1, WORKERS]) {
-            let (tag, recipients) = (format!("round-{round}-{workers}"), RECIPIENTS * workers);
+            let (tag, recipients) = (
+                format!("round-{round}-{workers}"),
+                world.part_of(RECIPIENTS) * workers,
+            );
             crowd.grow(&tag, recipients).await?;
             crowd.sign_in().await?;
             world.workers.scale(world.set, workers).await?;

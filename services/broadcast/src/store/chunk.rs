@@ -254,15 +254,20 @@ pub(crate) async fn lock_withdrawn(
     .await
 }
 
-/// The chunk's recipients without a terminal state, sorted.
+/// The chunk's recipients without a terminal state, sorted. Their receipts are looked up by key, and not at all while the
+/// chunk has counted none: joined, all receipts of the mass message were read for every chunk of it.
 pub(crate) async fn unended(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sqlx::Result<Vec<ContactId>> {
     sqlx::query_scalar!(
-        r#"select contact_id as "contact!: ContactId"
-           from chunk cross join unnest(contact_ids) as recipient (contact_id)
-           where broadcast_id = $1 and n = $2 and not exists (
-             select from receipt
-             where receipt.tenant_id = chunk.tenant_id and receipt.broadcast_id = chunk.broadcast_id
-               and receipt.contact_id = recipient.contact_id)
+        r#"with told as materialized (
+             select tenant_id, contact_ids, ended from chunk where broadcast_id = $1 and n = $2),
+           over_for as materialized (
+             select receipt.contact_id from receipt
+             where receipt.tenant_id = (select tenant_id from told) and receipt.broadcast_id = $1
+               and receipt.contact_id = any (
+                 (select case when ended > 0 then contact_ids else '{}' end from told)::uuid[]))
+           select contact_id as "contact!: ContactId"
+           from told cross join unnest(contact_ids) as recipient (contact_id)
+           where contact_id not in (select contact_id from over_for)
            order by contact_id"#,
         chunk.broadcast.0,
         chunk.n,

@@ -25,6 +25,9 @@ pub(crate) async fn end(
     broadcast: BroadcastId,
     endings: &[Ending],
 ) -> sqlx::Result<()> {
+    if endings.is_empty() {
+        return Ok(()); // as in most claims
+    }
     let ns: Vec<_> = endings.iter().map(|ending| ending.n).collect();
     let contacts: Vec<_> = endings.iter().map(|ending| ending.contact).collect();
     let outcomes: Vec<_> = endings
