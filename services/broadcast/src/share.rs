@@ -93,6 +93,13 @@ struct Memory {
     slow_until: Option<Instant>,
 }
 
+impl Memory {
+    /// Chunks that end in the time a newcomer may wait.
+    fn ahead(&self) -> i64 {
+        (self.per_s * AHEAD_SECS) as i64
+    }
+}
+
 /// One flow while the window is shared out.
 #[derive(Debug)]
 struct Lot<'a> {
@@ -120,7 +127,8 @@ impl Turns {
     pub(crate) fn share(&mut self, room: Room, backlogs: &Backlogs, now: Instant) -> Vec<Due> {
         self.look(backlogs, now);
         let mut lots = self.lots(backlogs);
-        let (parts, window) = (Parts::of(room, &lots), window(room, &lots));
+        let ahead = lots.iter().map(|lot| lot.ahead).sum();
+        let (parts, window) = (Parts::of(room, &lots), window(room, ahead));
         let in_flight: i64 = lots.iter().map(Lot::in_flight).sum();
         let slow: i64 = lots.iter().filter(|lot| lot.is_slow).map(Lot::in_flight).sum();
         let mut round = Round {
@@ -134,6 +142,12 @@ impl Turns {
             self.flows.entry(lot.flow).or_default().in_flight = lot.in_flight();
         }
         round.taken
+    }
+
+    /// How many chunks there is room for beside those in flight, as far as was known at the last look.
+    pub(crate) fn free(&self, room: Room, in_flight: i64) -> i64 {
+        let ahead = self.flows.values().map(Memory::ahead).sum();
+        window(room, ahead) - in_flight
     }
 
     /// Whether nothing was in flight at the last look.
@@ -176,7 +190,7 @@ impl Turns {
                 taken: 0,
                 weight: (WEIGHT_OF_ALL * flow.priority.weight() / of_tenant[&flow.tenant]).max(1),
                 is_slow: memory.slow_until.is_some() || memory.per_s < KNOWN_PER_S_MIN,
-                ahead: (memory.per_s * AHEAD_SECS) as i64,
+                ahead: memory.ahead(),
             }
         };
         backlogs.iter().map(lot).collect()
@@ -184,8 +198,7 @@ impl Turns {
 }
 
 /// How many chunks may be in flight: one for each lane, and those that will be taken next.
-fn window(room: Room, lots: &[Lot<'_>]) -> i64 {
-    let ahead: i64 = lots.iter().map(|lot| lot.ahead).sum();
+fn window(room: Room, ahead: i64) -> i64 {
     (room.lanes + ahead).max(WINDOW_CHUNKS_MIN).min(room.chunks_max)
 }
 

@@ -4,8 +4,8 @@
 //! The database remembers first, the queue is told afterwards: a hint that gets lost in between is found missing by
 //! the reconciler.
 //!
-//! Cost of a look: 3 statements, 4 when something is dispatched; it reads the chunks in flight and of each flow no more
-//! chunks than the window has.
+//! Cost of a look: 2 statements while the window is full, 4 when something is dispatched; it reads the chunks in flight,
+//! and of each mass message no more chunks than there is room for.
 
 use std::time::Instant;
 
@@ -42,9 +42,11 @@ pub(crate) async fn queue_up(state: &State, turns: &mut Turns, lanes: i64) -> Re
         (backlog.in_flight, backlog.oldest_secs) = (in_flight, oldest_secs);
     }
     let in_flight: i64 = backlogs.values().map(|backlog| backlog.in_flight).sum();
-    let free = room.chunks_max - in_flight;
-    for (flow, due) in store::dispatch::due(&mut *tx, free.max(0), soon_secs).await? {
-        backlogs.entry(flow).or_default().due.push_back(due);
+    let free = turns.free(room, in_flight);
+    if free > 0 {
+        for (flow, due) in store::dispatch::due(&mut *tx, free, soon_secs).await? {
+            backlogs.entry(flow).or_default().due.push_back(due);
+        }
     }
     let chosen = turns.share(room, &backlogs, Instant::now());
     if chosen.is_empty() {

@@ -147,18 +147,14 @@ fn the_queue_is_as_deep_as_chunks_end_quickly() {
         backlogs.get_mut(&quick).unwrap().in_flight = 0;
         turns.look(&backlogs, now);
     }
-    let deep = window(room(2), &turns.lots(&backlogs));
+    let deep = turns.free(room(2), 0);
     assert!((27..=30).contains(&deep), "{deep}");
-    assert_eq!(
-        window(
-            Room {
-                lanes: 2,
-                chunks_max: 20
-            },
-            &turns.lots(&backlogs)
-        ),
-        20
-    );
+    let narrow = Room {
+        lanes: 2,
+        chunks_max: 20,
+    };
+    assert_eq!(turns.free(narrow, 0), 20);
+    assert_eq!(turns.free(narrow, 20), 0);
 }
 
 fn flows() -> impl Strategy<Value = Flow> {
@@ -184,7 +180,7 @@ proptest! {
             let in_flight: i64 = backlogs.values().map(|b| b.in_flight).sum();
             let due: i64 = backlogs.values().map(|b| b.due.len() as i64).sum();
             let all = turns.lots(&backlogs);
-            prop_assert_eq!(taken.len() as i64, due.min((window(room(lanes), &all) - in_flight).max(0)));
+            prop_assert_eq!(taken.len() as i64, due.min(turns.free(room(lanes), in_flight).max(0)));
             let parts = Parts::of(room(lanes), &all);
             let lots: Vec<_> = all.iter().map(|lot| {
                 let got = of(&taken, lot.flow, &backlogs);
