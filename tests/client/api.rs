@@ -147,6 +147,15 @@ impl Ask {
         self
     }
 
+    /// Sends it, for an answer that is read as it comes.
+    ///
+    /// # Errors
+    /// When nothing is answered, or a refusal.
+    pub async fn open(self) -> anyhow::Result<reqwest::Response> {
+        let response = self.request.send().await.with_context(|| self.what.clone())?;
+        response.error_for_status().context(self.what)
+    }
+
     /// Sends it, whatever is answered.
     ///
     /// # Errors

@@ -59,22 +59,28 @@ fn broadcasts(run: &Run<'_>, messages: &Messages) {
     run.screen
         .title("Mass messages: one terminal state for every recipient");
     let (first, second) = (&messages.first, &messages.second);
-    let mut table = Table::new(&["terminal state", "first", "second"]);
+    let mut table = Table::new(&["terminal state", "forecast", "first", "forecast", "second"]);
     run.screen.note(&format!(
         "first: {}; second, the same week: {}",
         first.title, second.title
     ));
-    let figures = |first: u64, second: u64| [first, second].map(|n| Cell::figure(count(n)));
-    for (state, recipients) in &first.outcomes {
-        let other = second.outcomes.get(state).copied().unwrap_or(0);
-        if recipients + other > 0 {
+    let columns = [
+        &first.forecast,
+        &first.outcomes,
+        &second.forecast,
+        &second.outcomes,
+    ];
+    let figures = |of: [u64; 4]| of.map(|n| Cell::figure(count(n)));
+    for state in first.outcomes.keys() {
+        let of = columns.map(|column| column.get(state).copied().unwrap_or(0));
+        if of.iter().any(|recipients| *recipients > 0) {
             let mut row = vec![Cell::word(state.clone())];
-            row.extend(figures(*recipients, other));
+            row.extend(figures(of));
             table.row(row);
         }
     }
     let mut total = vec![Cell::word("their sum = the audience")];
-    total.extend(figures(first.audience, second.audience));
+    total.extend(figures(columns.map(|column| column.values().sum())));
     table.total(total);
     run.screen.table(&table);
     if let Some(death) = &messages.death {

@@ -1,4 +1,4 @@
-//! A mass message: accepted, split among the members who send it, confirmed by each of them.
+//! A mass message: accepted, split among the members who send it, confirmed by each of them, and what is to be expected.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -38,11 +38,36 @@ pub(crate) struct Task {
     recipients: u64,
 }
 
-/// How it ended.
+/// How it was to end, and how it ended.
 pub(crate) struct Sent {
     pub(crate) title: String,
     pub(crate) audience: u64,
+    pub(crate) forecast: BTreeMap<String, u64>,
     pub(crate) outcomes: BTreeMap<String, u64>,
+}
+
+/// What a mass message will come to.
+#[derive(Deserialize)]
+pub(crate) struct Forecast {
+    pub(crate) outcomes: BTreeMap<String, u64>,
+    /// Whose mass messages are in its way.
+    pub(crate) holders: Vec<Holder>,
+}
+
+/// One of those.
+#[derive(Deserialize)]
+pub(crate) struct Holder {
+    pub(crate) broadcast_id: String,
+    pub(crate) recipients: u64,
+}
+
+impl Forecast {
+    pub(crate) async fn read(run: &Run<'_>, shop: &Shop, id: &str) -> anyhow::Result<Self> {
+        let path = format!("/v1/broadcasts/{id}/forecast");
+        let ask = run.api.get("broadcast", &path);
+        let answer = ask.token(&shop.operator.token().await?).ok().await?;
+        serde_json::from_value(answer).context("the answer is no forecast")
+    }
 }
 
 impl Progress {
@@ -70,10 +95,11 @@ impl Progress {
             .join(" · ")
     }
 
-    pub(crate) fn sent(self) -> Sent {
+    pub(crate) fn sent(self, forecast: Forecast) -> Sent {
         Sent {
             title: self.title,
             audience: self.audience,
+            forecast: forecast.outcomes,
             outcomes: self.outcomes,
         }
     }
@@ -85,6 +111,7 @@ pub(crate) async fn accept(
     shop: &Shop,
     (title, words): (&str, &str),
     rate_per_s: usize,
+    held_out_ppm: u32,
 ) -> anyhow::Result<Progress> {
     let body = json!({
         "kind": "enterprise",
@@ -93,6 +120,7 @@ pub(crate) async fn accept(
         "audience": {"tags_any": [TAG]},
         "channel": "inbox",
         "rate_per_s": rate_per_s,
+        "held_out_ppm": held_out_ppm,
     });
     let _bar = run.screen.spinner("Finding the audience of the mass message");
     let token = shop.operator.token().await?;
@@ -113,6 +141,12 @@ pub(crate) async fn accept(
         Ok(progress)
     })
     .await
+}
+
+/// Holds it, or lets it go on: `pause`, `resume`.
+pub(crate) async fn control(run: &Run<'_>, shop: &Shop, id: &str, verb: &str) -> anyhow::Result<()> {
+    let ask = run.api.post("broadcast", &format!("/v1/broadcasts/{id}/{verb}"));
+    ask.token(&shop.operator.token().await?).ok().await.map(drop)
 }
 
 /// Every sender confirms her share; the first who has more than `spare` recipients takes some off

@@ -1,7 +1,10 @@
 //! Step 3: a mass message that its three senders confirm and two workers deliver, one of which is
-//! killed on the way; and a second one, which the week's cap keeps from whoever got the first.
+//! killed on the way; and a second one, which the week's cap keeps from whoever got the first. Both end as forecast, and
+//! are proved recipient by recipient.
 
+mod live;
 mod message;
+mod proof;
 mod watch;
 mod worker;
 
@@ -19,6 +22,8 @@ use crate::stickers::Friend;
 pub(crate) use message::{Progress, Sent};
 pub(crate) use worker::Death;
 
+use message::Forecast;
+use proof::Proof;
 use worker::Before;
 
 /// Recipients a second: slow enough to watch. Fewer when there are few, so that it takes some seconds.
@@ -29,6 +34,8 @@ const OPTS_OUT_EVERY: usize = 100;
 /// Friends an agent takes off her list, if she has this many times more.
 const DESELECTED: usize = 3;
 const SPARE: usize = 10;
+/// One in fifty is kept out of the first one, to see what it brought.
+const HELD_OUT_PPM: u32 = 20_000;
 
 const FIRST: (&str, &str) = (
     "Spring serum",
@@ -52,12 +59,10 @@ pub(crate) async fn send(run: &mut Run<'_>, shop: &Shop, friends: &[Friend]) -> 
     let opted_out = opt_out(run, friends).await?;
     let rate = (friends.len() / WATCH_SECS).clamp(1, RATE_PER_S_MAX);
 
-    let began = Instant::now();
-    let first = message::accept(run, shop, FIRST, rate).await?;
-    let deselected = message::confirm(run, shop, &first, DESELECTED * SPARE).await?;
-    run.done("Mass message confirmed by its senders", first.tasks.len(), began);
+    let (first, deselected, first_forecast) = first(run, shop, rate).await?;
     let began = Instant::now();
     let workers = Before::read(run).await?;
+    message::control(run, shop, &first.broadcast_id, "resume").await?;
     let (first, death) = watch::to_the_end(run, shop, first, Some(&workers)).await?;
     let settled = usize::try_from(first.settled())?;
     run.done("Mass message settled for everybody", settled, began);
@@ -65,38 +70,80 @@ pub(crate) async fn send(run: &mut Run<'_>, shop: &Shop, friends: &[Friend]) -> 
         death.check(run, &first).await?;
         run.screen.note(&death.to_string());
     }
+    let first_proof = Proof::read(run, shop, &first).await?;
 
     let began = Instant::now();
-    let second = message::accept(run, shop, SECOND, rate).await?;
+    let second = message::accept(run, shop, SECOND, rate, 0).await?;
+    let second_forecast = Forecast::read(run, shop, &second.broadcast_id).await?;
     message::confirm(run, shop, &second, usize::MAX).await?;
     let (second, _) = watch::to_the_end(run, shop, second, None).await?;
     let settled = usize::try_from(second.settled())?;
     run.done("Second one the same week, settled", settled, began);
+    let second_proof = Proof::read(run, shop, &second).await?;
 
-    let (all, out, left) = (
+    let (all, out, left, held) = (
         friends.len() as u64,
         opted_out.len() as u64,
         deselected.len() as u64,
+        first_proof.count("held_out"),
     );
-    let reached = all - out - left;
-    settle(
-        run,
-        &first,
-        all,
-        &[("delivered", reached), ("opted_out", out), ("deselected", left)],
+    let reached = all - out - left - held;
+    let (first_due, second_due) = (
+        [
+            ("delivered", reached),
+            ("opted_out", out),
+            ("deselected", left),
+            ("held_out", held),
+        ],
+        [
+            ("capped", reached),
+            ("opted_out", out),
+            ("delivered", left + held),
+        ],
     );
-    settle(
-        run,
-        &second,
-        all,
-        &[("capped", reached), ("opted_out", out), ("delivered", left)],
+    settle(run, &first, all, &first_forecast, &first_due);
+    settle(run, &second, all, &second_forecast, &second_due);
+    let blamed = second_forecast.holders.iter();
+    let blamed = blamed.filter(|holder| holder.broadcast_id == first.broadcast_id);
+    run.checks.equal(
+        "forecast of the second: held back by the first",
+        reached,
+        blamed.map(|holder| holder.recipients).sum(),
     );
-    read(run, friends, &opted_out, &deselected).await?;
+    read(run, friends, &[(FIRST, &first_proof), (SECOND, &second_proof)]).await?;
+    for (friend, what) in opted_out.iter().map(|id| (id, "opted_out")) {
+        run.checks.holds(first_proof.is(friend, what), || {
+            format!("{friend} opted out and is not {what}")
+        });
+    }
+    for friend in &deselected {
+        run.checks.holds(first_proof.is(friend, "deselected"), || {
+            format!("{friend} was taken off the list and is not deselected")
+        });
+    }
     Ok(Messages {
-        first: first.sent(),
-        second: second.sent(),
+        first: first.sent(first_forecast),
+        second: second.sent(second_forecast),
         death,
     })
+}
+
+/// The first one, held until everybody has confirmed and it is known how it will end.
+async fn first(
+    run: &mut Run<'_>,
+    shop: &Shop,
+    rate: usize,
+) -> anyhow::Result<(Progress, BTreeSet<String>, Forecast)> {
+    let began = Instant::now();
+    let first = message::accept(run, shop, FIRST, rate, HELD_OUT_PPM).await?;
+    message::control(run, shop, &first.broadcast_id, "pause").await?;
+    let deselected = message::confirm(run, shop, &first, DESELECTED * SPARE).await?;
+    run.done("Mass message confirmed by its senders", first.tasks.len(), began);
+    let began = Instant::now();
+    let forecast = Forecast::read(run, shop, &first.broadcast_id).await?;
+    let audience = usize::try_from(first.audience)?;
+    run.done("Its end forecast for everybody", audience, began);
+    Ok((first, deselected, forecast))
 }
 
 /// Some friends want no mass messages.
@@ -118,8 +165,14 @@ async fn opt_out(run: &mut Run<'_>, friends: &[Friend]) -> anyhow::Result<BTreeS
     Ok(some.into_iter().map(|friend| friend.contact_id.clone()).collect())
 }
 
-/// Every recipient ended in the state it had to, and in no other.
-fn settle(run: &mut Run<'_>, progress: &Progress, audience: u64, expected: &[(&str, u64)]) {
+/// Every recipient ended in the state it had to, as forecast, and in no other.
+fn settle(
+    run: &mut Run<'_>,
+    progress: &Progress,
+    audience: u64,
+    forecast: &Forecast,
+    expected: &[(&str, u64)],
+) {
     let title = &progress.title;
     run.checks
         .equal(format_args!("{title}: audience"), audience, progress.audience);
@@ -134,15 +187,17 @@ fn settle(run: &mut Run<'_>, progress: &Progress, audience: u64, expected: &[(&s
             .find(|(name, _)| name == state)
             .map_or(0, |(_, due)| *due);
         run.checks.equal(format_args!("{title}: {state}"), due, *found);
+        let foreseen = forecast.outcomes.get(state).copied().unwrap_or(0);
+        run.checks
+            .equal(format_args!("{title}: {state} as forecast"), foreseen, *found);
     }
 }
 
-/// The killed worker cost nothing: everybody has each message exactly as often as they must.
+/// The killed worker cost nothing: everybody has each message exactly as often as its proof says.
 async fn read(
     run: &mut Run<'_>,
     friends: &[Friend],
-    opted_out: &BTreeSet<String>,
-    deselected: &BTreeSet<String>,
+    messages: &[((&str, &str), &Proof)],
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     let bar = run.screen.bar("Reading every inbox", friends.len());
@@ -151,14 +206,15 @@ async fn read(
     run.done("Inboxes read, each message there once", inboxes.len(), began);
     for (friend, inbox) in friends.iter().zip(&inboxes) {
         let id = &friend.contact_id;
-        let (is_out, is_left) = (opted_out.contains(id), deselected.contains(id));
-        let first = usize::from(!is_out && !is_left);
-        let second = usize::from(!is_out && is_left);
-        expect(run, friend, inbox, FIRST, first);
-        expect(run, friend, inbox, SECOND, second);
+        let mut due = 0;
+        for (message, proof) in messages {
+            let times = usize::from(proof.is(id, "delivered"));
+            expect(run, friend, inbox, *message, times);
+            due += times;
+        }
         run.checks.equal(
             format_args!("mass messages to {id}"),
-            first + second,
+            due,
             inbox.of_kind("enterprise"),
         );
         run.checks.equal(

@@ -1,16 +1,17 @@
-//! Watching a mass message being delivered, and killing one of the two workers on the way.
+//! Watching a mass message being delivered, live, and killing one of the two workers on the way.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::Context as _;
+use tokio::time::timeout;
 
 use crate::brand::Shop;
 use crate::run::Run;
 
+use super::live::Live;
 use super::message::Progress;
 use super::worker::{Before, Death};
 
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Nothing moves for so long: something is wrong. A dead worker's share is taken up sooner.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// The worker dies when this much is done, in percent, and surely before `KILL_BEFORE`.
@@ -29,26 +30,28 @@ pub(crate) async fn to_the_end(
 ) -> anyhow::Result<(Progress, Option<Death>)> {
     let audience = usize::try_from(progress.audience)?;
     let bar = run.screen.bar(&progress.title, audience);
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    let (mut death, mut settled, mut moved) = (None, 0, Instant::now());
+    let mut live = Live::open(run, shop, &progress.broadcast_id).await?;
+    let mut death = None;
     while progress.state != "finished" {
-        look.tick().await;
-        progress = Progress::read(run, shop, &progress.broadcast_id).await?;
+        // Silence is told, too, but as nothing that moved.
+        let look = timeout(PATIENCE, live.next()).await.with_context(|| {
+            format!(
+                "{}: nothing moved for {PATIENCE:?}; {} of {} are settled: {}",
+                progress.title,
+                progress.settled(),
+                progress.audience,
+                progress.by_state(),
+            )
+        })?;
+        let Some(look) = look? else {
+            live = Live::open(run, shop, &progress.broadcast_id).await?;
+            continue;
+        };
+        (progress.state, progress.audience, progress.outcomes) = (look.state, look.audience, look.outcomes);
         bar.set(progress.settled(), &progress.by_state());
         if let (Some(workers), None, true) = (mortals, &death, is_midway(&progress)) {
             death = Some(workers.kill_one(run, &progress).await?);
         }
-        if progress.settled() != settled {
-            (settled, moved) = (progress.settled(), Instant::now());
-        }
-        ensure!(
-            moved.elapsed() < PATIENCE,
-            "{}: nothing moved for {PATIENCE:?}; {} of {} are settled: {}",
-            progress.title,
-            progress.settled(),
-            progress.audience,
-            progress.by_state(),
-        );
     }
     if mortals.is_some() && death.is_none() {
         run.checks.holds(audience < KILLABLE, || {
