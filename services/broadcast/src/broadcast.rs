@@ -18,7 +18,7 @@ use crate::schedule::{Priority, Schedule};
 use crate::task::Task;
 
 const TAGS_MAX: usize = 20;
-const RATE_PER_S_MAX: i32 = 100_000;
+pub(crate) const RATE_PER_S_MAX: i32 = 100_000;
 const HELD_OUT_PPM_MAX: i32 = 500_000;
 const RESOLVE_REST_MAX: Duration = Duration::from_secs(60);
 

@@ -147,13 +147,17 @@ impl Channel<'_> {
         let mut delivered = self.carry(&mailing, &written, pace, grip).await;
         delivered
             .deliveries
-            .extend(unwritten.into_iter().map(|(contact, why)| Delivery {
-                contact,
-                outcome: match why {
-                    Unwritten::Gone => Outcome::NotAFriend,
-                    Unwritten::Render(_) => Outcome::Dead,
-                },
-                is_handed: false,
+            .extend(unwritten.into_iter().map(|(contact, why)| {
+                let (outcome, failure) = match why {
+                    Unwritten::Gone => (Outcome::NotAFriend, None),
+                    Unwritten::Render(_) => (Outcome::Dead, Some(Failure::Unwritten)),
+                };
+                Delivery {
+                    contact,
+                    outcome,
+                    failure,
+                    is_handed: false,
+                }
             }));
         delivered
     }

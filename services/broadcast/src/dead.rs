@@ -59,7 +59,9 @@ impl TryFrom<Vec<ContactId>> for ContactIds {
     fn try_from(contacts: Vec<ContactId>) -> Result<Self, String> {
         match contacts.len() {
             1..=CONTACTS_MAX => Ok(Self(contacts)),
-            _ => Err(format!("must be 1 to {CONTACTS_MAX} contacts; leave the field out for all")),
+            _ => Err(format!(
+                "must be 1 to {CONTACTS_MAX} contacts; leave the field out for all"
+            )),
         }
     }
 }

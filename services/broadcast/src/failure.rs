@@ -33,7 +33,8 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    pub(crate) const ALL: [Self; 11] = [
+    #[cfg(test)]
+    const ALL: [Self; 11] = [
         Self::Refused,
         Self::Gone,
         Self::Redirected,

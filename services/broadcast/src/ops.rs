@@ -1,8 +1,8 @@
 //! What happens: one operation a file, each with its transaction on one screen.
 
 mod accept;
-pub(crate) mod away;
 mod address;
+pub(crate) mod away;
 mod cancel;
 mod cancel_task;
 mod claim;
@@ -18,8 +18,8 @@ mod preview;
 mod read_message;
 pub(crate) mod reconcile;
 mod remind;
-pub(crate) mod report;
 mod replay_dead;
+pub(crate) mod report;
 mod reschedule;
 mod resolve;
 mod resume;

@@ -2,8 +2,8 @@
 
 mod abuse;
 mod audience;
-mod cap_model;
 mod away;
+mod cap_model;
 mod caps;
 mod consent;
 mod content;
@@ -15,8 +15,8 @@ mod fuzz;
 mod inbox;
 mod interleaving;
 mod lease_model;
-mod opt_out;
 mod live;
+mod opt_out;
 mod pace;
 mod pause;
 mod peers;
@@ -26,7 +26,7 @@ mod report;
 mod scene;
 mod schedule;
 mod shares;
-mod watch;
 mod signing;
 mod ssrf;
+mod watch;
 mod webhooks;

@@ -41,7 +41,6 @@ pub(crate) struct Task {
 /// How it was to end, and how it ended.
 pub(crate) struct Sent {
     pub(crate) title: String,
-    pub(crate) audience: u64,
     pub(crate) forecast: BTreeMap<String, u64>,
     pub(crate) outcomes: BTreeMap<String, u64>,
 }
@@ -98,7 +97,6 @@ impl Progress {
     pub(crate) fn sent(self, forecast: Forecast) -> Sent {
         Sent {
             title: self.title,
-            audience: self.audience,
             forecast: forecast.outcomes,
             outcomes: self.outcomes,
         }

@@ -25,9 +25,10 @@ pub(crate) enum Thing {
     Broadcast,
     /// One the agent started.
     OwnBroadcast,
+    /// One the agent started, and an operator paused.
     PausedBroadcast,
     EndedBroadcast,
-    /// One that is to be sent the day after tomorrow.
+    /// One the agent started, to be sent the day after tomorrow.
     PlannedBroadcast,
     /// A mass message whose audience is complete.
     Resolved,
@@ -127,7 +128,7 @@ impl Thing {
             Self::EndedBroadcast => ended_broadcast(world).await?,
             Self::PlannedBroadcast => {
                 let plan = json!({"send_at": hours_ahead(48)});
-                scene.broadcast(&scene.operator, "enterprise", plan).await?
+                scene.broadcast(world.agent()?, "member", plan).await?
             }
             Self::Resolved => resolved(world).await?,
             Self::Task => task(world).await?,
@@ -230,8 +231,7 @@ async fn ended_broadcast(world: &World) -> anyhow::Result<String> {
 }
 
 async fn paused_broadcast(world: &World) -> anyhow::Result<String> {
-    let scene = &world.scene;
-    let broadcast = scene.broadcast(&scene.operator, "enterprise", json!({})).await?;
+    let broadcast = world.scene.broadcast(world.agent()?, "member", json!({})).await?;
     let path = format!("/v1/broadcasts/{broadcast}/pause");
     operator_posts(world, "broadcast", &path, json!({})).await?;
     Ok(broadcast)

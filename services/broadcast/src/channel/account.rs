@@ -113,7 +113,9 @@ impl Accounts {
             accounts.retain(|_, account| Arc::strong_count(account) > 1);
         }
         let account = accounts.entry(tenant);
-        account.or_insert_with(|| Arc::new(Account::new(failures_max))).clone()
+        account
+            .or_insert_with(|| Arc::new(Account::new(failures_max)))
+            .clone()
     }
 }
 
@@ -143,7 +145,9 @@ mod tests {
     #[test]
     fn retries_run_out_and_are_earned() {
         let account = Account::new(1_000);
-        let spent = std::iter::repeat_with(|| account.take_retry()).take_while(|had| *had).count();
+        let spent = std::iter::repeat_with(|| account.take_retry())
+            .take_while(|had| *had)
+            .count();
         assert_eq!(spent, 20);
         account.has_answered();
         assert!(account.take_retry());

@@ -80,9 +80,14 @@ struct Failed {
 enum Called {
     Ended(Delivery),
     /// For later: the grip is gone.
-    Released { is_handed: bool },
+    Released {
+        is_handed: bool,
+    },
     /// For later: the receiver is away, or has asked for that much time.
-    Away { is_handed: bool, asked: Option<Duration> },
+    Away {
+        is_handed: bool,
+        asked: Option<Duration>,
+    },
 }
 
 impl Webhook<'_> {
@@ -156,7 +161,10 @@ impl Webhook<'_> {
                 Some(_) => return Called::Released { is_handed },
             }
             if self.account.is_down() {
-                return Called::Away { is_handed, asked: None };
+                return Called::Away {
+                    is_handed,
+                    asked: None,
+                };
             }
             attempt += 1;
             let failed = match self.attempt(target, mailing, contact).await {
@@ -221,7 +229,10 @@ impl Webhook<'_> {
             .http
             .post(target.url().clone())
             .header(CONTENT_TYPE, "application/json")
-            .header("webhook-signature", signatures(self.secrets, &id, at_secs, &bytes))
+            .header(
+                "webhook-signature",
+                signatures(self.secrets, &id, at_secs, &bytes),
+            )
             .header("webhook-id", id)
             .header("webhook-timestamp", at_secs)
             .body(bytes);

@@ -52,7 +52,9 @@ pub(super) async fn list_dead_recipients(
         page.rows_max(),
     )
     .await?;
-    Ok(Json(Listing::from_rows(rows, page.limit, |dead| dead.dead_recipient_id)))
+    Ok(Json(Listing::from_rows(rows, page.limit, |dead| {
+        dead.dead_recipient_id
+    })))
 }
 
 /// Replay the dead of a mass message

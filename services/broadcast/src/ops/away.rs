@@ -85,7 +85,11 @@ pub(crate) async fn note_dead(
     sub_batch_recipients: usize,
 ) -> Result<(), Error> {
     let is_dead = |ending: &&Ending| ending.outcome == Outcome::Dead;
-    let contacts: Vec<ContactId> = endings.iter().filter(is_dead).map(|ending| ending.contact).collect();
+    let contacts: Vec<ContactId> = endings
+        .iter()
+        .filter(is_dead)
+        .map(|ending| ending.contact)
+        .collect();
     if contacts.is_empty() {
         return Ok(());
     }

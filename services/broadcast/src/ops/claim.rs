@@ -142,7 +142,14 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
         })
         .collect();
     store::receipt::end(&mut *tx, hint.chunk.tenant, hint.chunk.broadcast, &endings).await?;
-    super::away::note_dead(&mut tx, hint.chunk, &found, &endings, state.knobs.sub_batch_recipients()).await?;
+    super::away::note_dead(
+        &mut tx,
+        hint.chunk,
+        &found,
+        &endings,
+        state.knobs.sub_batch_recipients(),
+    )
+    .await?;
     if allowed.is_empty() {
         if found.failures > 0 && !found.ends_anyway() {
             store::receiver::try_later(&mut *tx, hint.chunk.tenant, found.channel).await?;

@@ -124,7 +124,11 @@ pub(crate) async fn replay(
 }
 
 /// Those of a mass message that nobody has replayed.
-pub(crate) async fn left(db: impl PgExecutor<'_>, tenant: TenantId, broadcast: BroadcastId) -> sqlx::Result<i64> {
+pub(crate) async fn left(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    broadcast: BroadcastId,
+) -> sqlx::Result<i64> {
     sqlx::query_scalar!(
         r#"select count(*) as "left!" from dead_recipient
            where tenant_id = $1 and broadcast_id = $2 and replayed_at is null"#,

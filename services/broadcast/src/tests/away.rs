@@ -27,7 +27,11 @@ async fn receiver() -> (Receiver, String, Arc<AtomicBool>) {
 
 pub(super) async fn start(scene: &Scene, url: &str) -> BroadcastId {
     ops::set_webhook(&scene.state, admin(scene), url).await.unwrap();
-    let broadcast = scene.accept(command(Kind::Enterprise, "webhook")).await.unwrap().broadcast_id;
+    let broadcast = scene
+        .accept(command(Kind::Enterprise, "webhook"))
+        .await
+        .unwrap()
+        .broadcast_id;
     scene.resolve().await;
     scene.confirm_all(broadcast).await;
     broadcast
@@ -50,8 +54,15 @@ async fn a_receiver_that_is_away_for_a_while_kills_nobody() {
     assert_eq!((untouched.delivered, untouched.dead), (0, 0));
     assert!(scene.hints().await.is_empty(), "nothing is dispatched meanwhile");
     let first_calls = receiver.calls();
-    assert!(first_calls <= 5 * 3, "{first_calls}: one chunk's, three attempts each");
-    assert_eq!(scene.count("select count(*) from chunk where attempts > 1").await, 0, "no attempts");
+    assert!(
+        first_calls <= 5 * 3,
+        "{first_calls}: one chunk's, three attempts each"
+    );
+    assert_eq!(
+        scene.count("select count(*) from chunk where attempts > 1").await,
+        0,
+        "no attempts"
+    );
 
     // Still away: one call finds out, whatever waits.
     rest_is_over(&scene).await;
@@ -72,9 +83,18 @@ async fn a_receiver_that_is_away_for_a_while_kills_nobody() {
     }
     scene.end().await;
     assert_eq!(scene.progress(broadcast).await.outcomes.delivered, 27);
-    assert_eq!(receiver.calls.lock().unwrap().len(), 27, "the same keys in every attempt");
+    assert_eq!(
+        receiver.calls.lock().unwrap().len(),
+        27,
+        "the same keys in every attempt"
+    );
     assert_eq!(scene.count("select failures::int8 from receiver").await, 0);
-    assert_eq!(scene.count("select count(*) from broadcast where away_since is not null").await, 0);
+    assert_eq!(
+        scene
+            .count("select count(*) from broadcast where away_since is not null")
+            .await,
+        0
+    );
     scene.check_books().await;
 }
 
@@ -82,7 +102,8 @@ async fn a_receiver_that_is_away_for_a_while_kills_nobody() {
 async fn a_long_retry_after_is_honoured_without_a_lane() {
     let scene = Scene::new(&[]).await;
     scene.audience(9);
-    let later = |_: &serde_json::Value, _| (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "120")]).into_response();
+    let later =
+        |_: &serde_json::Value, _| (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "120")]).into_response();
     let (receiver, url) = Receiver::start(later).await;
     let broadcast = start(&scene, &url).await;
     scene.send_all().await;
@@ -103,13 +124,34 @@ async fn who_takes_nothing_for_hours_has_no_living_recipients() {
     scene.send_all().await;
     assert_eq!(scene.count("select count(*) from receipt").await, 0);
     rest_is_over(&scene).await;
-    scene.force("update broadcast set away_since = now() - interval '25 hours'").await;
+    scene
+        .force("update broadcast set away_since = now() - interval '25 hours'")
+        .await;
     scene.send_all().await;
     scene.end().await;
-    assert_eq!(scene.count("select count(*) from receipt where state = 'dead'").await, 9);
-    assert_eq!(scene.count("select count(*) from dead_recipient where failure = 'away' and not is_handed").await, 9);
-    assert_eq!(scene.count("select count(*) from cap").await, 0, "nobody was called");
-    assert_eq!(scene.count("select count(*) from broadcast where state = 'finished'").await, 1);
+    assert_eq!(
+        scene
+            .count("select count(*) from receipt where state = 'dead'")
+            .await,
+        9
+    );
+    assert_eq!(
+        scene
+            .count("select count(*) from dead_recipient where failure = 'away' and not is_handed")
+            .await,
+        9
+    );
+    assert_eq!(
+        scene.count("select count(*) from cap").await,
+        0,
+        "nobody was called"
+    );
+    assert_eq!(
+        scene
+            .count("select count(*) from broadcast where state = 'finished'")
+            .await,
+        1
+    );
 }
 
 #[tokio::test]
@@ -126,6 +168,11 @@ async fn a_receiver_that_takes_others_is_not_away() {
     scene.send_all().await;
     assert_eq!(scene.progress(broadcast).await.outcomes.delivered, 8);
     assert!(receiver.calls() >= 8 + 3);
-    assert_eq!(scene.count("select count(*) from receiver").await, 0, "the others' mass messages go on");
-    assert_eq!(scene.count("select count(*) from broadcast where away_since is not null").await, 1);
+    assert_eq!(
+        scene.count("select count(*) from receiver").await,
+        0,
+        "the others' mass messages go on"
+    );
+    let waiting = "select count(*) from chunk where state = 'ready' and ended = recipients - 1";
+    assert_eq!(scene.count(waiting).await, 1, "and the busy one waits");
 }

@@ -9,8 +9,8 @@ use chassis::auth::{Operator, Role};
 use contracts::{BroadcastId, ContactId, RequestKey};
 use tokio::net::TcpListener;
 
-use super::scene::Scene;
 use super::away::{rest_is_over, start};
+use super::scene::Scene;
 use super::webhooks::{Receiver, run};
 use crate::broadcast::{Kind, State};
 use crate::dead::{ContactIds, DeadRecipient, ReplayDead, Replayed};
@@ -18,7 +18,12 @@ use crate::error::Error;
 use crate::failure::Failure;
 use crate::{ops, store};
 
-async fn replay(scene: &Scene, id: BroadcastId, key: &str, whom: Option<&[ContactId]>) -> Result<Replayed, Error> {
+async fn replay(
+    scene: &Scene,
+    id: BroadcastId,
+    key: &str,
+    whom: Option<&[ContactId]>,
+) -> Result<Replayed, Error> {
     let operator = Operator {
         tenant: scene.tenant,
         member: scene.members[0],
@@ -36,7 +41,9 @@ async fn replay(scene: &Scene, id: BroadcastId, key: &str, whom: Option<&[Contac
 
 async fn dead(scene: &Scene, broadcast: Option<BroadcastId>, failure: Option<Failure>) -> Vec<DeadRecipient> {
     let mut tx = scene.state.db.read(scene.tenant).await.unwrap();
-    store::dead::page(&mut *tx, scene.tenant, broadcast, failure, None, 100).await.unwrap()
+    store::dead::page(&mut *tx, scene.tenant, broadcast, failure, None, 100)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -64,7 +71,9 @@ async fn the_dead_are_listed_and_replayed_once() {
     let (poison, is_mended) = (contacts[..2].to_vec(), Arc::new(AtomicBool::new(false)));
     let mended = is_mended.clone();
     let (receiver, url) = Receiver::start(move |body, _| {
-        let is_poison = poison.iter().any(|contact| body["contact_id"] == contact.to_string());
+        let is_poison = poison
+            .iter()
+            .any(|contact| body["contact_id"] == contact.to_string());
         match is_poison && !mended.load(Ordering::SeqCst) {
             true => StatusCode::NOT_FOUND.into_response(),
             false => StatusCode::OK.into_response(),
@@ -73,39 +82,73 @@ async fn the_dead_are_listed_and_replayed_once() {
     .await;
     let done = run(&scene, &url).await;
     let id = done.broadcast.broadcast_id;
-    assert_eq!((done.outcomes.delivered, done.outcomes.dead, done.outcomes.opted_out), (15, 2, 1));
+    assert_eq!(
+        (
+            done.outcomes.delivered,
+            done.outcomes.dead,
+            done.outcomes.opted_out
+        ),
+        (15, 2, 1)
+    );
     assert_eq!(dead(&scene, None, Some(Failure::Refused)).await.len(), 2);
     assert_eq!(dead(&scene, None, Some(Failure::Busy)).await, []);
     assert_eq!(dead(&scene, Some(BroadcastId::new()), None).await, []);
 
     // One of them, asked for twice; whoever is not dead stays as it is.
-    let one = replay(&scene, id, "one", Some(&[contacts[0], contacts[5]])).await.unwrap();
+    let one = replay(&scene, id, "one", Some(&[contacts[0], contacts[5]]))
+        .await
+        .unwrap();
     assert_eq!(one, Replayed { replayed: 1, left: 1 });
-    assert_eq!(replay(&scene, id, "one", Some(&[contacts[0], contacts[5]])).await.unwrap(), one);
+    assert_eq!(
+        replay(&scene, id, "one", Some(&[contacts[0], contacts[5]]))
+            .await
+            .unwrap(),
+        one
+    );
     let running = scene.progress(id).await;
-    assert_eq!((running.broadcast.state, running.outcomes.dead), (State::Running, 1));
+    assert_eq!(
+        (running.broadcast.state, running.outcomes.dead),
+        (State::Running, 1)
+    );
     is_mended.store(true, Ordering::SeqCst);
     scene.send_all().await;
     scene.end().await;
     let done = scene.progress(id).await;
-    assert_eq!((done.broadcast.state, done.outcomes.delivered, done.outcomes.dead), (State::Finished, 16, 1));
+    assert_eq!(
+        (done.broadcast.state, done.outcomes.delivered, done.outcomes.dead),
+        (State::Finished, 16, 1)
+    );
     scene.check_books().await;
 
     let all = replay(&scene, id, "all", None).await.unwrap();
     assert_eq!(all, Replayed { replayed: 1, left: 0 });
-    assert_eq!(replay(&scene, id, "all of none", None).await.unwrap(), Replayed { replayed: 0, left: 0 });
+    assert_eq!(
+        replay(&scene, id, "all of none", None).await.unwrap(),
+        Replayed { replayed: 0, left: 0 }
+    );
     scene.send_all().await;
     scene.end().await;
     let done = scene.progress(id).await;
     assert_eq!((done.outcomes.delivered, done.outcomes.total()), (17, 18));
-    let calls = receiver.calls.lock().unwrap();
-    assert_eq!(calls.len(), 17);
-    assert_eq!(calls.values().filter(|calls| calls.len() == 2).count(), 2, "under the same keys");
-    drop(calls);
+    {
+        let calls = receiver.calls.lock().unwrap();
+        let twice = calls.values().filter(|calls| calls.len() == 2);
+        assert_eq!((calls.len(), twice.count()), (17, 2), "under the same keys");
+    }
     scene.check_books().await;
     let traced = dead(&scene, Some(id), None).await;
-    assert!(traced.iter().all(|dead| dead.replayed_at.is_some() && dead.replayed_by == Some(scene.members[0])));
-    assert_eq!(replay(&scene, BroadcastId::new(), "x", None).await.unwrap_err().to_string(), "there is no such mass message");
+    assert!(
+        traced
+            .iter()
+            .all(|dead| dead.replayed_at.is_some() && dead.replayed_by == Some(scene.members[0]))
+    );
+    assert_eq!(
+        replay(&scene, BroadcastId::new(), "x", None)
+            .await
+            .unwrap_err()
+            .to_string(),
+        "there is no such mass message"
+    );
 }
 
 #[tokio::test]
@@ -118,19 +161,27 @@ async fn a_replay_takes_its_caps_anew() {
     let id = start(&scene, &url).await;
     scene.send_all().await;
     rest_is_over(&scene).await;
-    scene.force("update broadcast set away_since = now() - interval '25 hours'").await;
+    scene
+        .force("update broadcast set away_since = now() - interval '25 hours'")
+        .await;
     scene.send_all().await;
     scene.end().await;
     assert_eq!(scene.progress(id).await.outcomes.dead, 9);
 
     let other = scene.run(Kind::Enterprise).await;
-    assert_eq!(other.outcomes.delivered, 9, "the dead were never called, so they hold no cap");
+    assert_eq!(
+        other.outcomes.delivered, 9,
+        "the dead were never called, so they hold no cap"
+    );
     assert_eq!(replay(&scene, id, "all", None).await.unwrap().replayed, 9);
     rest_is_over(&scene).await;
     scene.send_all().await;
     scene.end().await;
     let done = scene.progress(id).await;
-    assert_eq!((done.outcomes.capped, done.outcomes.dead, done.broadcast.state), (9, 0, State::Finished));
+    assert_eq!(
+        (done.outcomes.capped, done.outcomes.dead, done.broadcast.state),
+        (9, 0, State::Finished)
+    );
     scene.check_books().await;
 }
 
@@ -139,6 +190,11 @@ async fn what_was_cancelled_is_not_replayed() {
     let scene = Scene::new(&[]).await;
     scene.audience(9);
     let broadcast = scene.start(Kind::Enterprise).await;
-    ops::cancel(&scene.state, scene.operator(), broadcast).await.unwrap();
-    assert!(matches!(replay(&scene, broadcast, "all", None).await, Err(Error::BroadcastCancelled)));
+    ops::cancel(&scene.state, scene.operator(), broadcast)
+        .await
+        .unwrap();
+    assert!(matches!(
+        replay(&scene, broadcast, "all", None).await,
+        Err(Error::BroadcastCancelled)
+    ));
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use prost::Message as _;
 use testkit::fuzz;
 
-use crate::broadcast::AcceptBroadcast;
+use crate::broadcast::{AcceptBroadcast, RATE_PER_S_MAX};
 use crate::task::ConfirmTask;
 use crate::webhook::{Target, is_public, retry_after};
 
@@ -53,7 +53,7 @@ fn a_request_is_understood_or_refused() {
             assert!(
                 command
                     .rate_per_s
-                    .is_none_or(|rate| (1..=10_000).contains(&rate.0))
+                    .is_none_or(|rate| (1..=RATE_PER_S_MAX).contains(&rate.0))
             );
             assert!(command.audience.tags_any.names().len() <= 20);
         }

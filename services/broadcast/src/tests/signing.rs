@@ -257,7 +257,8 @@ async fn http2_is_used_where_it_is_offered_over_one_connection() {
     let mailing = mailing();
     let contacts: Vec<_> = (0..30).map(|_| ContactId::new()).collect();
     for contacts in [&contacts[..1], &contacts[1..]] {
-        let delivered = client.at(&scene.state, mailing.tenant, Some(&receiver), false)
+        let delivered = client
+            .at(&scene.state, mailing.tenant, Some(&receiver), false)
             .deliver(&mailing, contacts, Pace::free(), &Grip::firm())
             .await;
         assert_eq!(delivered.deliveries.len(), contacts.len());

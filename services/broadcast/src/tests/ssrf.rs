@@ -15,7 +15,10 @@ use crate::State;
 use crate::broadcast::Kind;
 use crate::channel::webhook::{Client, Directory};
 use crate::channel::{Delivered, Mailing};
+use crate::content::letter::Letter;
+use crate::content::said::Said;
 use crate::grip::Grip;
+use crate::opt_out::Links;
 use crate::pace::Pace;
 use crate::webhook::{Receiver, Secret};
 
@@ -184,12 +187,19 @@ fn directory() -> Directory {
 
 /// Of nobody's.
 pub(super) fn mailing() -> Mailing {
+    let tenant = TenantId::new();
+    let said = Said {
+        language: None,
+        text: "The serum is in.".to_owned(),
+        attachments: vec![],
+    };
     Mailing {
-        tenant: TenantId::new(),
+        tenant,
         broadcast: BroadcastId::new(),
         kind: Kind::Enterprise,
         member: MemberId::new(),
-        text: "The serum is in.".to_owned(),
+        letter: Letter::same(said),
+        links: Links::new(&"https://m.example.com".parse().unwrap(), tenant, 1, &[7; 32]),
     }
 }
 

@@ -15,11 +15,14 @@ use super::scene::{Scene, command};
 use crate::broadcast::{Kind, Progress};
 use crate::ops;
 
-/// What a receiver got, and how it answers a call, the n-th for one message.
+/// What is answered to a call, the n-th for one message.
+type Answer = dyn Fn(&Value, usize) -> Response + Send + Sync;
+
+/// What a receiver got, and how it answers.
 #[derive(Clone)]
 pub(super) struct Receiver {
     pub(super) calls: Arc<Mutex<BTreeMap<String, Vec<Value>>>>,
-    answer: Arc<dyn Fn(&Value, usize) -> Response + Send + Sync>,
+    answer: Arc<Answer>,
 }
 
 impl Receiver {
@@ -39,7 +42,7 @@ impl Receiver {
 
     /// One that takes everything.
     pub(super) async fn taking() -> (Self, String) {
-        Self::start(|_| StatusCode::NO_CONTENT.into_response()).await
+        Self::start(|_, _| StatusCode::NO_CONTENT.into_response()).await
     }
 
     /// The body of its only call.

@@ -196,9 +196,19 @@ const BROADCAST: &[Route] = &[
         Operator,
         &[("{broadcast_id}", PausedBroadcast)],
     ),
+    route("resume_broadcast", Agent, &[("{broadcast_id}", PausedBroadcast)]),
     route(
         "reschedule_broadcast",
         Operator,
+        &[
+            ("{broadcast_id}", PlannedBroadcast),
+            ("/send_at", Tomorrow),
+            ("/send_until", Absent),
+        ],
+    ),
+    route(
+        "reschedule_broadcast",
+        Agent,
         &[
             ("{broadcast_id}", PlannedBroadcast),
             ("/send_at", Tomorrow),
