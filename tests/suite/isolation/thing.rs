@@ -28,7 +28,7 @@ pub(crate) enum Thing {
     /// One the agent started, and an operator paused.
     PausedBroadcast,
     EndedBroadcast,
-    /// One the agent started, to be sent the day after tomorrow.
+    /// The same, to be sent the day after tomorrow: paused, because one to nobody would be over at once.
     PlannedBroadcast,
     /// A mass message whose audience is complete.
     Resolved,
@@ -124,12 +124,9 @@ impl Thing {
             Self::Seat => seat(world).await?,
             Self::Broadcast => scene.broadcast(&scene.operator, "enterprise", json!({})).await?,
             Self::OwnBroadcast => scene.broadcast(world.agent()?, "member", json!({})).await?,
-            Self::PausedBroadcast => paused_broadcast(world).await?,
+            Self::PausedBroadcast => paused_broadcast(world, json!({})).await?,
             Self::EndedBroadcast => ended_broadcast(world).await?,
-            Self::PlannedBroadcast => {
-                let plan = json!({"send_at": hours_ahead(48)});
-                scene.broadcast(world.agent()?, "member", plan).await?
-            }
+            Self::PlannedBroadcast => paused_broadcast(world, json!({"send_at": hours_ahead(48)})).await?,
             Self::Resolved => resolved(world).await?,
             Self::Task => task(world).await?,
             Self::Message => message(world).await?,
@@ -230,8 +227,8 @@ async fn ended_broadcast(world: &World) -> anyhow::Result<String> {
     .await
 }
 
-async fn paused_broadcast(world: &World) -> anyhow::Result<String> {
-    let broadcast = world.scene.broadcast(world.agent()?, "member", json!({})).await?;
+async fn paused_broadcast(world: &World, more: Value) -> anyhow::Result<String> {
+    let broadcast = world.scene.broadcast(world.agent()?, "member", more).await?;
     let path = format!("/v1/broadcasts/{broadcast}/pause");
     operator_posts(world, "broadcast", &path, json!({})).await?;
     Ok(broadcast)
