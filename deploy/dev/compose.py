@@ -20,7 +20,7 @@ OWNERS_OWN = ("SHEQUN_OWNER_DATABASE_URL", "SHEQUN_REVIEWER_PASSWORD")
 # A setting that points at another process, and where that is among containers.
 INSIDE = {"SHEQUN_DATABASE_URL": "postgres:5432", "SHEQUN_OWNER_DATABASE_URL": "postgres:5432",
           "SHEQUN_NATS_URL": "nats:4222", "SHEQUN_IDENTITY_URL": "identity:8080",
-          "SHEQUN_CUSTOMERS_GRPC": "customers:9090"}
+          "SHEQUN_CUSTOMERS_GRPC": "customers:9090", "SHEQUN_GROUPS_GRPC": "groups:9090"}
 
 
 def folder(state: State) -> Path:

@@ -17,7 +17,7 @@ pub(crate) struct Calls {
     /// Asked by groups.
     get_contact: u64,
     /// Asked by broadcast.
-    stream_audience: u64,
+    stream_recipients: u64,
 }
 
 impl Calls {
@@ -31,7 +31,7 @@ impl Calls {
         };
         Ok(Self {
             get_contact: calls("GetContact"),
-            stream_audience: calls("StreamAudience"),
+            stream_recipients: calls("StreamRecipients"),
         })
     }
 }
@@ -46,9 +46,9 @@ pub(crate) async fn check(run: &mut Run<'_>) -> anyhow::Result<()> {
             after.get_contact,
         ),
         (
-            "broadcast → customers, StreamAudience",
-            before.stream_audience,
-            after.stream_audience,
+            "broadcast → customers, StreamRecipients",
+            before.stream_recipients,
+            after.stream_recipients,
         ),
     ] {
         let calls = after.saturating_sub(before);

@@ -21,6 +21,18 @@ macro_rules! ids {
                 }
             }
 
+            impl From<uuid::Uuid> for $name {
+                fn from(id: uuid::Uuid) -> Self {
+                    Self(id)
+                }
+            }
+
+            impl From<$name> for uuid::Uuid {
+                fn from(id: $name) -> Self {
+                    id.0
+                }
+            }
+
             impl Default for $name {
                 fn default() -> Self {
                     Self::new()
@@ -65,4 +77,6 @@ ids! {
     TaskId,
     /// A message in a contact's inbox.
     MessageId,
+    /// A list of contacts, uploaded to be an audience.
+    ContactListId,
 }

@@ -4,11 +4,13 @@
 mod event;
 pub mod header;
 mod id;
+pub mod packed;
 mod request_key;
 
 pub use event::{EVENT_NAMES, Envelope, EnvelopeError, Event, stream_of, subject_filter};
 pub use id::{
-    BroadcastId, CodeId, ContactId, GroupId, ImportId, MemberId, MessageId, SeriesId, TaskId, TenantId,
+    BroadcastId, CodeId, ContactId, ContactListId, GroupId, ImportId, MemberId, MessageId, SeriesId, TaskId,
+    TenantId,
 };
 pub use request_key::RequestKey;
 

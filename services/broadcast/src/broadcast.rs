@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::audience::Audience;
 use crate::content::Content;
 use crate::content::card::Card;
 use crate::content::said::Said;
@@ -165,6 +166,10 @@ impl TryFrom<Vec<Text<64>>> for Tags {
 }
 
 impl Tags {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn names(&self) -> Vec<String> {
         self.0.iter().map(ToString::to_string).collect()
     }
@@ -206,16 +211,6 @@ impl TryFrom<i32> for HeldOutPpm {
         }
         Ok(Self(ppm))
     }
-}
-
-/// Which contacts: with at least one of `tags_any` (if there are any) and all of `tags_all`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Audience {
-    #[serde(default)]
-    pub tags_any: Tags,
-    #[serde(default)]
-    pub tags_all: Tags,
 }
 
 /// What a member asks for.

@@ -33,6 +33,15 @@ pub struct Config {
     )]
     pub public_url: Url,
 
+    /// Where groups answers peers; who sits in the groups of an audience is told there
+    #[arg(
+        long,
+        env = "SHEQUN_GROUPS_GRPC",
+        default_value = "http://127.0.0.1:50052",
+        value_name = "URL"
+    )]
+    pub groups_grpc: Url,
+
     #[command(subcommand)]
     pub command: Command,
 }

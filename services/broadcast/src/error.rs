@@ -2,10 +2,13 @@
 
 use chassis::{Class, Problem};
 use contracts::ContactId;
+use http_body_util::LengthLimitError;
 use jiff::civil::Date;
 use outbox::RecordError;
 use outbox::request::RequestError;
 use tonic::Status;
+
+use crate::list::ListError;
 
 /// Why an operation did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,14 @@ pub(crate) enum Error {
     LinkGeneration(i16),
     #[error("the audience is not complete yet")]
     AudienceOpen,
+    #[error("there is no such list of contacts")]
+    ListUnknown,
+    #[error(transparent)]
+    List(#[from] ListError),
+    #[error("a list of contacts is CSV")]
+    NotCsv,
+    #[error("the file ended before it was complete")]
+    BodyBroken(#[source] axum::Error),
     #[error("the idempotency key was used for another request")]
     KeyReused,
     #[error("the lease on the chunk is lost")]
@@ -70,7 +81,7 @@ pub(crate) enum Error {
     Audience(String),
     #[error("zone {0:?} of the tenant is unknown to the database")]
     Zone(String),
-    #[error("customers did not answer")]
+    #[error("customers or groups did not answer")]
     Customers(#[source] Box<Status>),
     #[error("customers did not tell who the recipients are")]
     Unaddressed(#[source] Box<Error>),
@@ -178,6 +189,22 @@ impl From<Error> for Problem {
                 .remedy("see GET /v1/opt-out-key, and give the next generation"),
             Error::AudienceOpen => say(Class::Refused, "audience_open")
                 .remedy("ask again when its state is no longer `resolving`"),
+            Error::ListUnknown => say(Class::Invalid, "contact_list_unknown")
+                .field("audience.list")
+                .remedy("upload it with POST /v1/contact-lists; a list is kept for 90 days"),
+            Error::List(ListError::NoId { line }) => say(Class::Invalid, "contact_id_malformed")
+                .field(format!("line {line}"))
+                .remedy("give one contact's id a line, as GET /v1/contacts of customers tells it"),
+            Error::List(ListError::TooMany { .. }) => {
+                say(Class::TooLarge, "list_too_long").remedy("make several lists, and a mass message to each")
+            }
+            Error::List(ListError::Empty) => {
+                say(Class::Invalid, "list_empty").remedy("give one contact's id a line")
+            }
+            Error::NotCsv => say(Class::UnsupportedMedia, "content_type_not_csv")
+                .field("Content-Type")
+                .remedy("send `Content-Type: text/csv`"),
+            Error::BodyBroken(_) => body_problem(&error),
             Error::KeyReused => say(Class::Conflict, "idempotency_key_reused")
                 .field("Idempotency-Key")
                 .remedy("use a new key for a new request"),
@@ -200,6 +227,19 @@ impl From<Error> for Problem {
             }
         }
     }
+}
+
+/// The body was too large for an upload, or the client hung up.
+fn body_problem(error: &Error) -> Problem {
+    let first = error as &(dyn std::error::Error + 'static);
+    let mut causes = std::iter::successors(Some(first), |cause| cause.source());
+    if causes.any(|cause| cause.is::<LengthLimitError>()) {
+        let detail = "the file is larger than this route takes";
+        return Problem::new(Class::TooLarge, "body_too_large", detail)
+            .remedy("give one contact's id a line, at most 1,000,000");
+    }
+    Problem::new(Class::Invalid, "body_unreadable", error.to_string())
+        .remedy("send the file again under the same key")
 }
 
 impl Error {

@@ -3,6 +3,7 @@
 mod broadcast;
 mod dead;
 mod inbox;
+mod list;
 mod opt_out;
 mod policy;
 mod preview;
@@ -21,8 +22,10 @@ use crate::State;
 /// Every route; the way out of marketing is the only one that needs no token, since its link is signed.
 pub(crate) fn api() -> Api<State> {
     let public = OpenApiRouter::new().routes(routes!(opt_out::show_opt_out, opt_out::opt_out));
+    let uploads = OpenApiRouter::new().routes(routes!(list::make_list));
     Api::new("broadcast", env!("CARGO_PKG_VERSION"))
         .public(public)
+        .uploads(uploads)
         .private(
             OpenApiRouter::new()
                 .routes(routes!(broadcast::start_broadcast, broadcast::list_broadcasts))

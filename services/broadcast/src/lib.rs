@@ -1,5 +1,6 @@
 //! Broadcast: mass messages, the caps on them, and contacts' inboxes.
 
+mod audience;
 mod broadcast;
 mod cap;
 mod channel;
@@ -10,11 +11,13 @@ mod dead;
 mod error;
 mod events;
 mod failure;
+mod feed;
 mod forecast;
 mod grip;
 mod grpc;
 mod http;
 mod live;
+mod list;
 mod message;
 mod ops;
 mod opt_out;
@@ -69,6 +72,7 @@ pub struct State {
     signer: Signer,
     /// Audiences, and who their recipients are.
     customers: Option<Channel>,
+    groups: Option<Channel>,
     knobs: Knobs,
     streams: Streams,
     watches: Watches,
@@ -96,8 +100,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let process = Process::start("broadcast", &config.settings)?;
-    let customers = process.channel("customers", &config.customers_grpc)?;
-    let (state, link) = start(&process, config, Some(customers)).await?;
+    let peers = [
+        process.channel("customers", &config.customers_grpc)?,
+        process.channel("groups", &config.groups_grpc)?,
+    ];
+    let (state, link) = start(&process, config, Some(peers)).await?;
     let queue = Queue::new(link.bus.clone(), config.knobs.lease());
 
     link.listen::<TenantVerified, _>(&process, "broadcast-tenant", state.clone());
@@ -138,16 +145,18 @@ async fn work(config: &Config) -> anyhow::Result<()> {
 async fn start(
     process: &Process,
     config: &Config,
-    customers: Option<Channel>,
+    peers: Option<[Channel; 2]>,
 ) -> anyhow::Result<(State, Link)> {
     config.knobs.check()?;
     let link = Link::open(process).await?;
     ops::count_from_zero();
+    let (customers, groups) = peers.map(|[customers, groups]| (customers, groups)).unzip();
     let state = State {
         db: link.database.clone(),
         clock: process.clock,
         signer: process.signer.clone(),
         customers,
+        groups,
         knobs: config.knobs,
         streams: Streams::new(config.knobs.streams_max.into(), process.leaving()),
         watches: Watches::new(process.leaving()),

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use contracts::{ContactId, MemberId};
 
+use crate::outcome::Outcome;
+
 /// A recipient as the audience names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub contact: ContactId,
     /// The one member who speaks to the contact (D75).
     pub member: MemberId,
-    /// Whether the contact agreed to marketing.
-    pub marketing: bool,
+    /// How it ends before anybody confirms: without consent, or without a friend.
+    pub ends: Option<Outcome>,
 }
 
 /// An entry with the chunk it got.
@@ -19,6 +21,38 @@ pub(crate) struct Entry {
 pub(crate) struct Placed {
     pub n: i32,
     pub entry: Entry,
+}
+
+/// Recipients by chunk: one array of them all, and where in it the piece of each chunk begins and ends, counted from 1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pieces {
+    pub ns: Vec<i32>,
+    pub members: Vec<MemberId>,
+    pub firsts: Vec<i32>,
+    pub lasts: Vec<i32>,
+    pub contacts: Vec<ContactId>,
+}
+
+impl Pieces {
+    pub(crate) fn of(placed: &[Placed]) -> Self {
+        let mut placed = placed.to_vec();
+        placed.sort_by_key(|placed| placed.n); // keeps the order of contacts within a chunk
+        let mut pieces = Self::default();
+        for Placed { n, entry } in placed {
+            pieces.contacts.push(entry.contact);
+            let at = i32::try_from(pieces.contacts.len()).unwrap_or(i32::MAX);
+            match pieces.lasts.last_mut().filter(|_| pieces.ns.last() == Some(&n)) {
+                Some(last) => *last = at,
+                None => {
+                    pieces.ns.push(n);
+                    pieces.members.push(entry.member);
+                    pieces.firsts.push(at);
+                    pieces.lasts.push(at);
+                }
+            }
+        }
+        pieces
+    }
 }
 
 /// The chunk of a member that still has room.
@@ -82,7 +116,7 @@ mod tests {
         Entry {
             contact: ContactId(Uuid::from_u128(contact)),
             member: MemberId(Uuid::from_u128(member.into())),
-            marketing: true,
+            ends: None,
         }
     }
 
@@ -108,6 +142,13 @@ mod tests {
 
             let mut chunks: BTreeMap<i32, Vec<Placed>> = BTreeMap::new();
             placed.iter().for_each(|p| chunks.entry(p.n).or_default().push(*p));
+            let pieces = Pieces::of(&placed);
+            prop_assert_eq!(pieces.ns.len(), chunks.len());
+            for (i, n) in pieces.ns.iter().enumerate() {
+                let piece = &pieces.contacts[pieces.firsts[i] as usize - 1..pieces.lasts[i] as usize];
+                prop_assert!(piece.iter().eq(chunks[n].iter().map(|p| &p.entry.contact)));
+                prop_assert_eq!(pieces.members[i], chunks[n][0].entry.member);
+            }
             prop_assert_eq!(chunks.keys().copied().collect::<Vec<_>>(), (0..split.next_n).collect::<Vec<_>>());
             let mut short = BTreeSet::new();
             for chunk in chunks.values() {

@@ -38,8 +38,10 @@ pub(crate) enum Error {
     TooManyTags { field: &'static str },
     #[error("a tag is both added and removed")]
     TagAddedAndRemoved,
-    #[error("a remark is written by the member whose follow it is, or by an operator")]
+    #[error("it is for the member whose follow it is, or for an operator")]
     NotYourFollow,
+    #[error("the talk is said to be in the future")]
+    TalkAhead,
     #[error("a contacts file is CSV")]
     NotCsv,
     #[error("the file has more than {ROWS_MAX} rows")]
@@ -109,6 +111,12 @@ impl From<Error> for Problem {
             )
             .field("remove"),
             Error::NotYourFollow => problem(Forbidden, "not_your_follow", "ask the member or an operator"),
+            Error::TalkAhead => problem(
+                Invalid,
+                "talk_in_the_future",
+                "give the time of the talk with its offset, or leave it out for now",
+            )
+            .field("at"),
             Error::NotCsv => problem(
                 UnsupportedMedia,
                 "content_type_not_csv",

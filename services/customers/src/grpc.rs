@@ -6,25 +6,32 @@ use chassis::{Problem, grpc};
 use contracts::customers::v1::customers_service_server::CustomersService;
 use contracts::customers::v1::{
     Addressee, AudienceEntry, Contact, GetAddresseesRequest, GetAddresseesResponse, GetContactRequest,
-    GetContactResponse, StreamAudienceRequest, StreamAudienceResponse,
+    GetContactResponse, StreamAudienceRequest, StreamAudienceResponse, StreamRecipientsRequest,
+    StreamRecipientsResponse,
 };
+use contracts::packed::{pack, unpack};
 use contracts::{ContactId, MemberId, TenantId};
-use futures::{Stream, TryStreamExt as _, stream};
+use futures::{Stream, StreamExt as _, stream};
+use tokio::sync::mpsc;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 use uuid::Uuid;
 
+use crate::audience::{Audience, Condition, PAGE_CONTACTS_MAX, Page, Recipient};
 use crate::error::Error;
-use crate::store::audience::{Audience, Recipient};
+use crate::ops::read_recipients::read_recipients;
 use crate::{State, store};
 
-/// Recipients in one page of an audience.
-const PAGE_ROWS_MAX: i64 = 500;
-/// Tags an audience may name in each of its conditions.
-const TAGS_MAX: usize = 100;
+/// Recipients in one message of `StreamAudience`.
+const ENTRIES_MAX: usize = 500;
+/// Tags an audience may name in each of its conditions, and members.
+const NAMES_MAX: usize = 100;
+/// Pages read ahead of a slow peer.
+const PAGES_AHEAD_MAX: usize = 4;
 /// Contacts asked for at once: a chunk of a mass message.
 const ADDRESSEES_MAX: usize = 500;
 
-type Pages = Pin<Box<dyn Stream<Item = Result<StreamAudienceResponse, Status>> + Send>>;
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl CustomersService for State {
@@ -69,29 +76,69 @@ impl CustomersService for State {
         }))
     }
 
-    type StreamAudienceStream = Pages;
+    type StreamAudienceStream = Answers<StreamAudienceResponse>;
 
-    /// A page is read when the one before it has been taken: a slow reader holds neither rows nor a transaction.
     async fn stream_audience(
         &self,
         request: Request<StreamAudienceRequest>,
     ) -> Result<Response<Self::StreamAudienceStream>, Status> {
         let peer = grpc::peer(&request, &["broadcast"])?;
         let (audience, after) = audience(request.into_inner())?;
-        let reader = Reader {
-            state: self.clone(),
-            tenant: peer.tenant,
-            audience,
-        };
-        let pages = stream::try_unfold(Some(after), move |after| {
-            let reader = reader.clone();
-            async move {
-                let Some(after) = after else { return Ok(None) };
-                reader.page(after).await.map_err(Problem::from)
-            }
+        let pages = pages(self.clone(), peer.tenant, audience, after).map(|page| {
+            let messages = page.map(|page| entries(&page));
+            stream::iter(match messages {
+                Ok(messages) => messages.into_iter().map(Ok).collect::<Vec<_>>(),
+                Err(status) => vec![Err(status)],
+            })
         });
-        Ok(Response::new(Box::pin(pages.map_err(Status::from))))
+        Ok(Response::new(Box::pin(pages.flatten())))
     }
+
+    type StreamRecipientsStream = Answers<StreamRecipientsResponse>;
+
+    async fn stream_recipients(
+        &self,
+        request: Request<StreamRecipientsRequest>,
+    ) -> Result<Response<Self::StreamRecipientsStream>, Status> {
+        let peer = grpc::peer(&request, &["broadcast"])?;
+        let (audience, after) = recipients(request.into_inner())?;
+        let pages = pages(self.clone(), peer.tenant, audience, after);
+        Ok(Response::new(Box::pin(
+            pages.map(|page| page.map(|page| packed(&page))),
+        )))
+    }
+}
+
+/// Reads page after page, a few ahead of the peer, until the last one or until the peer is gone.
+fn pages(
+    state: State,
+    tenant: TenantId,
+    audience: Audience,
+    after: ContactId,
+) -> impl Stream<Item = Result<Page, Status>> + Send {
+    let (pages, read) = mpsc::channel(PAGES_AHEAD_MAX);
+    let read_ahead = async move {
+        let mut after = Some(after);
+        while let Some(place) = after {
+            let page = read_recipients(&state, tenant, &audience, place).await;
+            after = page.as_ref().ok().and_then(|page| page.looked_to);
+            let page = page.map_err(|error| Status::from(Problem::from(error)));
+            if pages.send(page).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::spawn(read_ahead.in_current_span());
+    // The end of the stream says that the audience is complete, so it has to be the end of the pages, too.
+    stream::unfold((read, false), |(mut read, is_over)| async move {
+        if is_over {
+            return None;
+        }
+        let broken = || Err(Status::aborted("the audience broke off"));
+        let page: Result<Page, Status> = read.recv().await.unwrap_or_else(broken);
+        let is_over = !page.as_ref().is_ok_and(|page| page.looked_to.is_some());
+        Some((page, (read, is_over)))
+    })
 }
 
 async fn contact(state: &State, tenant: TenantId, contact_id: ContactId) -> Result<Contact, Error> {
@@ -132,65 +179,125 @@ fn addressee(found: store::addressee::Addressee) -> Addressee {
     }
 }
 
-/// Reads one audience of one tenant.
-#[derive(Clone)]
-struct Reader {
-    state: State,
-    tenant: TenantId,
-    audience: Audience,
-}
-
-impl Reader {
-    /// The page after a contact and where the next one starts; each page is a short transaction of its own.
-    async fn page(
-        &self,
-        after: ContactId,
-    ) -> Result<Option<(StreamAudienceResponse, Option<ContactId>)>, Error> {
-        let mut tx = self.state.database.read(self.tenant).await?;
-        let recipients = store::audience::page(&mut *tx, &self.audience, after, PAGE_ROWS_MAX).await?;
-        let Some(last) = recipients.last().map(|recipient| recipient.contact_id) else {
-            return Ok(None);
-        };
-        let is_full = i64::try_from(recipients.len()) == Ok(PAGE_ROWS_MAX);
-        let entries = recipients.into_iter().map(entry).collect();
-        Ok(Some((
-            StreamAudienceResponse {
-                entries,
-                cursor: last.to_string(),
-            },
-            is_full.then_some(last),
-        )))
-    }
-}
-
-fn entry(recipient: Recipient) -> AudienceEntry {
-    AudienceEntry {
+fn entries(page: &Page) -> Vec<StreamAudienceResponse> {
+    let entry = |recipient: &Recipient| AudienceEntry {
         contact_id: recipient.contact_id.to_string(),
         member_id: recipient.member_id.to_string(),
         marketing: recipient.marketing,
+    };
+    let message = |recipients: &[Recipient]| StreamAudienceResponse {
+        entries: recipients.iter().map(entry).collect(),
+        cursor: recipients
+            .last()
+            .map(|last| last.contact_id.to_string())
+            .unwrap_or_default(),
+    };
+    page.recipients.chunks(ENTRIES_MAX).map(message).collect()
+}
+
+fn packed(page: &Page) -> StreamRecipientsResponse {
+    let each = || page.recipients.iter();
+    let mut members: Vec<_> = each().map(|recipient| recipient.member_id).collect();
+    members.sort();
+    members.dedup();
+    let position = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
+    let sender = |recipient: &Recipient| members.binary_search(&recipient.member_id).unwrap_or_default();
+    let silent = each().enumerate().filter(|(_, recipient)| !recipient.marketing);
+    StreamRecipientsResponse {
+        contact_ids: pack(&each().map(|recipient| recipient.contact_id).collect::<Vec<_>>()),
+        senders: each().map(|recipient| position(sender(recipient))).collect(),
+        member_ids: pack(&members),
+        without_marketing: silent.map(|(place, _)| position(place)).collect(),
+        not_friends: pack(&page.not_friends),
+        cursor: (page.looked_to.or_else(|| page.last()))
+            .map(|last| last.to_string())
+            .unwrap_or_default(),
     }
 }
 
 fn audience(request: StreamAudienceRequest) -> Result<(Audience, ContactId), Status> {
-    let member_id: Option<MemberId> = optional("member_id", &request.member_id)?;
-    let after = optional("cursor", &request.cursor)?.unwrap_or(ContactId(Uuid::nil()));
-    let audience = Audience {
+    let named = Condition {
         tags_any: tags(request.tags_any)?,
         tags_all: tags(request.tags_all)?,
-        member_id,
+        ..Condition::default()
     };
-    Ok((audience, after))
+    let audience = Audience {
+        named,
+        named_only: false,
+        excepted: Condition::default(),
+        member_id: optional("member_id", &request.member_id)?,
+        up_to: LAST,
+    };
+    Ok((audience, optional("cursor", &request.cursor)?.unwrap_or(FIRST)))
+}
+
+const FIRST: ContactId = ContactId(Uuid::nil());
+const LAST: ContactId = ContactId(Uuid::max());
+
+fn recipients(request: StreamRecipientsRequest) -> Result<(Audience, ContactId), Status> {
+    let named = Condition {
+        tags_any: tags(request.tags_any)?,
+        tags_all: tags(request.tags_all)?,
+        followed_by: members("followed_by", &request.followed_by)?,
+        contact_ids: contacts("contact_ids", &request.contact_ids)?,
+    };
+    let excepted = Condition {
+        tags_any: tags(request.except_tags_any)?,
+        tags_all: tags(request.except_tags_all)?,
+        followed_by: members("except_followed_by", &request.except_followed_by)?,
+        contact_ids: contacts("except_contact_ids", &request.except_contact_ids)?,
+    };
+    let audience = Audience {
+        named,
+        named_only: request.named_only,
+        excepted,
+        member_id: optional("member_id", &request.member_id)?,
+        up_to: optional("up_to", &request.up_to)?.unwrap_or(LAST),
+    };
+    Ok((audience, optional("cursor", &request.cursor)?.unwrap_or(FIRST)))
 }
 
 fn tags(mut tags: Vec<String>) -> Result<Vec<String>, Status> {
-    if tags.len() > TAGS_MAX {
+    if tags.len() > NAMES_MAX {
         return Err(Status::invalid_argument(format!(
-            "an audience names at most {TAGS_MAX} tags"
+            "an audience names at most {NAMES_MAX} tags"
         )));
     }
     tags.sort();
     tags.dedup();
     Ok(tags)
+}
+
+fn members(field: &str, texts: &[String]) -> Result<Vec<MemberId>, Status> {
+    if texts.len() > NAMES_MAX {
+        return Err(Status::invalid_argument(format!(
+            "{field} names at most {NAMES_MAX} members"
+        )));
+    }
+    let mut members = texts
+        .iter()
+        .map(|text| id(field, text))
+        .collect::<Result<Vec<MemberId>, _>>()?;
+    members.sort();
+    members.dedup();
+    Ok(members)
+}
+
+fn contacts(field: &str, packed: &[u8]) -> Result<Vec<ContactId>, Status> {
+    let contacts = unpack::<ContactId>(packed)
+        .ok_or_else(|| Status::invalid_argument(format!("{field} is not 16 bytes for each id")))?;
+    if contacts.len() > PAGE_CONTACTS_MAX {
+        return Err(Status::invalid_argument(format!(
+            "{field} names {} contacts; name at most {PAGE_CONTACTS_MAX} in a call",
+            contacts.len()
+        )));
+    }
+    if !contacts.is_sorted_by(|one, next| one < next) {
+        return Err(Status::invalid_argument(format!(
+            "{field} is not sorted, or names a contact twice"
+        )));
+    }
+    Ok(contacts)
 }
 
 fn optional<T: std::str::FromStr>(field: &str, text: &str) -> Result<Option<T>, Status> {

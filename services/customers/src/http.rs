@@ -25,6 +25,7 @@ pub(crate) fn api() -> Api<State> {
                 .routes(routes!(contact::get_contact))
                 .routes(routes!(contact::tag_contact))
                 .routes(routes!(contact::remark))
+                .routes(routes!(contact::record_talk))
                 .routes(routes!(import::get_import))
                 .routes(routes!(import::list_rejections))
                 .routes(routes!(me::get_me))

@@ -1,6 +1,7 @@
 //! Customers: contacts, who follows them, and the live codes they come by.
 
 mod assignment;
+mod audience;
 mod code;
 mod config;
 mod contact;

@@ -3,6 +3,8 @@
 pub(crate) mod change_consent;
 pub(crate) mod import_contacts;
 pub(crate) mod issue_code;
+pub(crate) mod read_recipients;
+pub(crate) mod record_talk;
 pub(crate) mod remark;
 pub(crate) mod scan;
 pub(crate) mod tag_contact;

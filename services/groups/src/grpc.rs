@@ -3,9 +3,11 @@
 use chassis::Problem;
 use chassis::grpc::peer;
 use contracts::groups::v1::{
-    Group as GroupMessage, StreamGroupsRequest, StreamGroupsResponse, groups_service_server::GroupsService,
+    Group as GroupMessage, StreamGroupsRequest, StreamGroupsResponse, StreamSeatsRequest,
+    StreamSeatsResponse, groups_service_server::GroupsService,
 };
-use contracts::{GroupId, SeriesId, TenantId};
+use contracts::packed::pack;
+use contracts::{ContactId, GroupId, SeriesId, TenantId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -18,6 +20,11 @@ use crate::store;
 
 const PEERS: &[&str] = &["broadcast"];
 const PAGE_GROUPS_MAX: i64 = 500;
+/// Groups whose seats may be asked for at once.
+const SEATS_GROUPS_MAX: usize = 1_000;
+const PAGE_CONTACTS_MAX: usize = 10_000;
+/// Contacts read at once: each read walks along all the groups, so it takes ten pages.
+const READ_CONTACTS_MAX: usize = 100_000;
 /// Pages read ahead of a slow peer.
 const PAGES_AHEAD_MAX: usize = 2;
 
@@ -39,6 +46,70 @@ impl GroupsService for State {
         tokio::spawn(send_pages(self.clone(), tenant_id, series_id, after, pages).in_current_span());
         Ok(Response::new(ReceiverStream::new(stream)))
     }
+
+    type StreamSeatsStream = ReceiverStream<Result<StreamSeatsResponse, Status>>;
+
+    async fn stream_seats(
+        &self,
+        request: Request<StreamSeatsRequest>,
+    ) -> Result<Response<Self::StreamSeatsStream>, Status> {
+        let tenant_id = peer(&request, PEERS)?.tenant;
+        let request = request.into_inner();
+        if request.group_ids.len() > SEATS_GROUPS_MAX {
+            let detail = format!("group_ids names more than {SEATS_GROUPS_MAX} groups");
+            return Err(Status::invalid_argument(detail));
+        }
+        let refusal = |_| Status::invalid_argument("group_ids holds what is no id");
+        let groups: Result<Vec<GroupId>, _> = request.group_ids.iter().map(|id| id.parse()).collect();
+        let groups = groups.map_err(refusal)?;
+        let after = optional("cursor", &request.cursor)?.unwrap_or(ContactId(uuid::Uuid::nil()));
+        let (pages, stream) = mpsc::channel(PAGES_AHEAD_MAX);
+        tokio::spawn(send_seats(self.clone(), tenant_id, groups, after, pages).in_current_span());
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+/// Reads ten pages at a time, each read a transaction of its own, until the last one or until the peer is gone.
+async fn send_seats(
+    state: State,
+    tenant_id: TenantId,
+    groups: Vec<GroupId>,
+    mut after: ContactId,
+    pages: mpsc::Sender<Result<StreamSeatsResponse, Status>>,
+) {
+    loop {
+        let contacts = match read_seats(&state, tenant_id, &groups, after).await {
+            Ok(contacts) => contacts,
+            Err(error) => {
+                // Nobody is left to tell when the peer is gone.
+                let _ = pages.send(Err(Problem::from(error).into())).await;
+                return;
+            }
+        };
+        for page in contacts.chunks(PAGE_CONTACTS_MAX) {
+            after = page.last().copied().unwrap_or(after);
+            let message = StreamSeatsResponse {
+                contact_ids: pack(page),
+                cursor: after.to_string(),
+            };
+            if pages.send(Ok(message)).await.is_err() {
+                return;
+            }
+        }
+        if contacts.len() < READ_CONTACTS_MAX {
+            return;
+        }
+    }
+}
+
+async fn read_seats(
+    state: &State,
+    tenant_id: TenantId,
+    groups: &[GroupId],
+    after: ContactId,
+) -> Result<Vec<ContactId>, Error> {
+    let mut tx = state.db.read(tenant_id).await?;
+    Ok(store::seat::contacts(&mut *tx, groups, after, READ_CONTACTS_MAX as i64).await?)
 }
 
 /// Reads page after page, each in a transaction of its own, until the last one or until the peer

@@ -13,6 +13,8 @@ use contracts::customers::v1::customers_service_server::{CustomersService, Custo
 use contracts::customers::v1::{
     Contact, GetAddresseesRequest, GetAddresseesResponse, GetContactRequest, GetContactResponse,
     StreamAudienceRequest, StreamAudienceResponse,
+    Contact, GetContactRequest, GetContactResponse, StreamAudienceRequest, StreamAudienceResponse,
+    StreamRecipientsRequest, StreamRecipientsResponse,
 };
 use contracts::{ContactId, GroupId, MemberId, RequestKey, SeriesId, TenantId};
 use outbox::Database;
@@ -68,6 +70,16 @@ impl CustomersService for AllButOne {
         &self,
         _: Request<StreamAudienceRequest>,
     ) -> Result<Response<Self::StreamAudienceStream>, Status> {
+        Err(Status::unimplemented("groups asks for single contacts"))
+    }
+
+    type StreamRecipientsStream =
+        Pin<Box<dyn Stream<Item = Result<StreamRecipientsResponse, Status>> + Send>>;
+
+    async fn stream_recipients(
+        &self,
+        _: Request<StreamRecipientsRequest>,
+    ) -> Result<Response<Self::StreamRecipientsStream>, Status> {
         Err(Status::unimplemented("groups asks for single contacts"))
     }
 }

@@ -60,6 +60,7 @@ impl Network {
             // Its gRPC listener, which is the one with TLS.
             "SHEQUN_IDENTITY_URL" => ("identity", 9090),
             "SHEQUN_CUSTOMERS_GRPC" => ("customers", 9090),
+            "SHEQUN_GROUPS_GRPC" => ("groups", 9090),
             _ => return Ok(value.to_owned()),
         };
         let mut url: Url = value.parse().with_context(|| format!("{name} is no URL"))?;

@@ -7,7 +7,7 @@ use tokio::process::Command;
 /// Both calls between services that the story cannot do without.
 const EDGES: [&str; 2] = [
     "groups → customers, GetContact",
-    "broadcast → customers, StreamAudience",
+    "broadcast → customers, StreamRecipients",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,6 +34,17 @@ pub(crate) async fn accept(
     }
     let broadcast = Broadcast::accept(command, said, agent.member, now);
     store::broadcast::insert(&mut *tx, agent.tenant, &broadcast).await?;
+    for list in [command.audience.list, command.audience.except.list]
+        .into_iter()
+        .flatten()
+    {
+        if !store::list::is_known(&mut *tx, list).await? {
+            return Err(Error::ListUnknown);
+        }
+    }
+    if !command.audience.has_tags_alone() {
+        store::resolve::keep(&mut *tx, agent.tenant, broadcast.broadcast_id, &command.audience).await?;
+    }
     let event = BroadcastAccepted {
         tenant_id: agent.tenant.to_string(),
         broadcast_id: broadcast.broadcast_id.to_string(),

@@ -67,7 +67,8 @@ struct Row {
 }
 
 impl From<Row> for Broadcast {
-    fn from(row: Row) -> Self {
+    fn from(mut row: Row) -> Self {
+        row.tags_all.retain(|tag| !tag.is_empty()); // see store::resolve::keep
         Self {
             broadcast_id: row.broadcast_id,
             kind: row.kind,

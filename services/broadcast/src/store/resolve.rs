@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use contracts::{BroadcastId, ContactId, MemberId, TenantId};
 use sqlx::PgExecutor;
+use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::audience::Audience;
 use crate::broadcast::Kind;
 use crate::schedule::Schedule;
-use crate::split::{Open, Placed};
+use crate::split::{Open, Pieces, Placed};
 
 /// A mass message of any tenant that nobody is resolving: the one whose last turn is longest ago.
 pub(crate) async fn next(db: impl PgExecutor<'_>) -> sqlx::Result<Option<(TenantId, BroadcastId)>> {
@@ -31,6 +33,8 @@ pub(crate) struct Resolving {
     pub tags_all: Vec<String>,
     pub send_at: Option<jiff_sqlx::Timestamp>,
     pub send_until: Option<jiff_sqlx::Timestamp>,
+    /// What it names beyond tags, if it does; then also the tags stand there.
+    pub conditions: Option<Json<Audience>>,
     pub cursor: String,
     pub resolved_to: Option<ContactId>,
     /// Turns in a row that failed without a page.
@@ -60,7 +64,8 @@ pub(crate) async fn take(
            where broadcast_id = $1 and state = 'resolving' and (resolve_until is null or resolve_until < now())
            returning kind as "kind: Kind", started_by as "started_by: _", tags_any, tags_all,
              send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
-             resolve_cursor as cursor, resolved_to as "resolved_to: ContactId",
+             (select conditions from audience where audience.broadcast_id = broadcast.broadcast_id)
+               as "conditions?: Json<Audience>", resolve_cursor as cursor, resolved_to as "resolved_to: ContactId",
              resolve_failures as failures"#,
         broadcast.0,
         owner,
@@ -142,27 +147,55 @@ pub(crate) async fn filled(
     Ok((open.collect(), next_n))
 }
 
-/// Adds a page to the chunks it was placed in, making those that are new.
+/// Adds recipients to the chunks they were placed in, making those that are new. One array holds them all, chunk by
+/// chunk, and each chunk takes its piece: nothing is sorted or grouped row by row.
 pub(crate) async fn add(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
     broadcast: BroadcastId,
     placed: &[Placed],
 ) -> sqlx::Result<()> {
-    let ns: Vec<_> = placed.iter().map(|placed| placed.n).collect();
-    let members: Vec<_> = placed.iter().map(|placed| placed.entry.member).collect();
-    let contacts: Vec<_> = placed.iter().map(|placed| placed.entry.contact).collect();
+    let Pieces {
+        ns,
+        members,
+        firsts,
+        lasts,
+        contacts,
+    } = Pieces::of(placed);
     sqlx::query!(
         "insert into chunk (tenant_id, broadcast_id, n, member_id, contact_ids)
-         select $1, $2, n, member_id, array_agg(contact_id order by contact_id)
-         from unnest($3::int4[], $4::uuid[], $5::uuid[]) as placed (n, member_id, contact_id)
-         group by n, member_id order by n
+         select $1, $2, n, member_id, ($7::uuid[])[first_at:last_at]
+         from unnest($3::int4[], $4::uuid[], $5::int4[], $6::int4[]) as piece (n, member_id, first_at, last_at)
+         order by n
          on conflict (broadcast_id, n) do update set contact_ids = chunk.contact_ids || excluded.contact_ids",
         tenant.0,
         broadcast.0,
         &ns,
         &members as &[MemberId],
+        &firsts,
+        &lasts,
         &contacts as &[ContactId],
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Keeps what an audience names beyond tags. A resolver that knows of tags alone finds one that no contact can have, and
+/// thus nobody: it must not write to everybody.
+pub(crate) async fn keep(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    broadcast: BroadcastId,
+    audience: &Audience,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with kept as (
+           insert into audience (tenant_id, broadcast_id, conditions) values ($1, $2, $3) returning broadcast_id)
+         update broadcast set tags_all = tags_all || '{\"\"}' from kept where broadcast.broadcast_id = kept.broadcast_id",
+        tenant.0,
+        broadcast.0,
+        Json(audience) as _,
     )
     .execute(db)
     .await

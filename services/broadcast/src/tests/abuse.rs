@@ -171,7 +171,7 @@ async fn s12_abusive_receivers_are_bounded_and_keep_nobody_else_waiting() {
         scene.audience(RECIPIENTS);
         // All in one chunk: they share a lane with the one that is abused.
         for entry in scene.customers.entries.lock().unwrap().iter_mut() {
-            entry.member_id = scene.members[0].to_string();
+            entry.member = scene.members[0];
         }
         let (abuser, url) = Abuser::start(abuse).await;
         let done = run(&scene, &url).await;

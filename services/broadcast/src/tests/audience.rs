@@ -148,13 +148,13 @@ async fn whoever_fails_waits_for_the_others() {
 #[tokio::test]
 async fn large_audiences_take_turns() {
     let scene = Scene::new(&[]).await;
-    scene.audience(5_100);
+    scene.audience(2_600);
     let (one, other) = two(&scene).await;
     for (audiences, state) in [
-        ([5_000, 0], State::Resolving),
-        ([5_000, 5_000], State::Resolving),
-        ([5_100, 5_000], State::Running),
-        ([5_100, 5_100], State::Running),
+        ([2_500, 0], State::Resolving),
+        ([2_500, 2_500], State::Resolving),
+        ([2_600, 2_500], State::Running),
+        ([2_600, 2_600], State::Running),
     ] {
         ops::resolve(&scene.state).await.unwrap();
         let (one, other) = (scene.progress(one).await, scene.progress(other).await);

@@ -45,7 +45,7 @@ impl Scene {
     }
 
     /// Only the first contacts of the audience.
-    fn narrow(&self, count: usize) -> Vec<contracts::customers::v1::AudienceEntry> {
+    fn narrow(&self, count: usize) -> Vec<super::played::Befriended> {
         let mut entries = self.customers.entries.lock().unwrap();
         let all = entries.clone();
         entries.truncate(count);

@@ -1,26 +1,14 @@
 //! A verified tenant on a database of its own, and a customers that answers as told.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-
 use chassis::Clock;
 use chassis::auth::{Agent, Role, Signer};
 use clap::Parser as _;
-use contracts::customers::v1::customers_service_server::{CustomersService, CustomersServiceServer};
-use contracts::customers::v1::{
-    Addressee, AudienceEntry, GetAddresseesRequest, GetAddresseesResponse, GetContactRequest,
-    GetContactResponse, StreamAudienceRequest, StreamAudienceResponse,
-};
 use contracts::{BroadcastId, ContactId, MemberId, RequestKey, TenantId};
-use futures::stream::BoxStream;
 use outbox::Database;
 use testkit::{Stack, TestDatabase};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::TcpIncoming;
-use tonic::{Request, Response, Status};
 
+use super::played::{Befriended, Customers, Groups};
 use crate::broadcast::{AcceptBroadcast, Broadcast, Kind, Progress};
 use crate::channel::{Channels, Mailing};
 use crate::chunk::Hint;
@@ -38,6 +26,7 @@ pub(super) struct Scene {
     pub(super) tenant: TenantId,
     pub(super) members: Vec<MemberId>,
     pub(super) customers: Customers,
+    pub(super) groups: Groups,
     pub(super) test: TestDatabase,
     /// Fires when the process is to end.
     pub(super) stopping: CancellationToken,
@@ -52,7 +41,8 @@ impl Scene {
             .unwrap();
         let env = &Stack::shared().unwrap().process("broadcast").env.clone();
         let arguments = [&["broadcast"], knobs, &["serve"]].concat();
-        let (customers, stopping) = (Customers::default(), CancellationToken::new());
+        let (customers, groups) = (Customers::default(), Groups::default());
+        let stopping = CancellationToken::new();
         let state = State {
             db: Database::new(test.pool.clone()),
             clock: Clock::system(),
@@ -63,6 +53,7 @@ impl Scene {
             )
             .unwrap(),
             customers: Some(chassis::grpc::channel(&customers.clone().serve().await).unwrap()),
+            groups: Some(chassis::grpc::channel(&groups.clone().serve().await).unwrap()),
             knobs: Config::parse_from(arguments).knobs,
             watches: Watches::new(CancellationToken::new()),
             public_url: "https://m.example.com".parse().unwrap(),
@@ -78,6 +69,7 @@ impl Scene {
             tenant: TenantId::new(),
             members,
             customers,
+            groups,
             test,
             stopping,
             channels,
@@ -100,9 +92,9 @@ impl Scene {
         *self.customers.entries.lock().unwrap() = contacts
             .iter()
             .enumerate()
-            .map(|(i, contact)| AudienceEntry {
-                contact_id: contact.to_string(),
-                member_id: self.members[i % self.members.len()].to_string(),
+            .map(|(i, contact)| Befriended {
+                contact: *contact,
+                member: self.members[i % self.members.len()],
                 marketing: i % 10 != 9,
             })
             .collect();
@@ -279,110 +271,4 @@ pub(super) fn command(kind: Kind, channel: &str) -> serde_json::Value {
         "kind": kind, "title": "Spring", "text": "The serum is in.", "audience": {"tags_any": ["vip"]},
         "channel": channel
     })
-}
-
-/// Plays customers: answers with its entries in pages of 100, and breaks the stream when told to.
-#[derive(Clone, Default)]
-pub(super) struct Customers {
-    pub(super) entries: Arc<Mutex<Vec<AudienceEntry>>>,
-    /// After how many pages each of the next streams breaks.
-    pub(super) breaks: Arc<Mutex<Vec<usize>>>,
-    pub(super) asked: Arc<Mutex<Vec<StreamAudienceRequest>>>,
-    /// Name and language of those of the entries it tells them of.
-    pub(super) people: Arc<Mutex<BTreeMap<ContactId, (String, String)>>>,
-    /// Calls for names so far, and how many of the next ones fail.
-    pub(super) named: Arc<AtomicUsize>,
-    pub(super) silent: Arc<AtomicUsize>,
-}
-
-impl Customers {
-    async fn serve(self) -> url::Url {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let server = tonic::transport::Server::builder().add_service(CustomersServiceServer::new(self));
-        tokio::spawn(server.serve_with_incoming(TcpIncoming::from(listener)));
-        format!("http://{address}").parse().unwrap()
-    }
-}
-
-#[tonic::async_trait]
-impl CustomersService for Customers {
-    type StreamAudienceStream = BoxStream<'static, Result<StreamAudienceResponse, Status>>;
-
-    async fn get_contact(
-        &self,
-        _: Request<GetContactRequest>,
-    ) -> Result<Response<GetContactResponse>, Status> {
-        Err(Status::not_found("nobody"))
-    }
-
-    async fn get_addressees(
-        &self,
-        request: Request<GetAddresseesRequest>,
-    ) -> Result<Response<GetAddresseesResponse>, Status> {
-        self.named.fetch_add(1, Ordering::Relaxed);
-        let fails = |left: usize| left.checked_sub(1);
-        if self
-            .silent
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, fails)
-            .is_ok()
-        {
-            return Err(Status::unavailable("away"));
-        }
-        let request = request.into_inner();
-        let people = self.people.lock().unwrap();
-        let mut addressees: Vec<_> = request
-            .contact_ids
-            .iter()
-            .filter_map(|id| {
-                let (name, language) = people.get(&id.parse().ok()?)?.clone();
-                let entries = self.entries.lock().unwrap();
-                let member_id = match request.member_id.as_str() {
-                    "" => entries.iter().find(|it| it.contact_id == *id)?.member_id.clone(),
-                    asked => asked.to_owned(),
-                };
-                let is_friend = |it: &AudienceEntry| it.contact_id == *id && it.member_id == member_id;
-                Some(Addressee {
-                    contact_id: id.clone(),
-                    name,
-                    language,
-                    follows: entries.iter().any(is_friend),
-                    member_id,
-                    member_alias: "小雨".to_owned(),
-                })
-            })
-            .collect();
-        addressees.sort_by(|a, b| a.contact_id.cmp(&b.contact_id));
-        Ok(Response::new(GetAddresseesResponse { addressees }))
-    }
-
-    async fn stream_audience(
-        &self,
-        request: Request<StreamAudienceRequest>,
-    ) -> Result<Response<Self::StreamAudienceStream>, Status> {
-        let request = request.into_inner();
-        self.asked.lock().unwrap().push(request.clone());
-        let entries: Vec<_> = self
-            .entries
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|entry| request.member_id.is_empty() || entry.member_id == request.member_id)
-            .filter(|entry| entry.contact_id > request.cursor)
-            .cloned()
-            .collect();
-        let page = |entries: &[AudienceEntry]| StreamAudienceResponse {
-            cursor: entries
-                .last()
-                .map(|entry| entry.contact_id.clone())
-                .unwrap_or_default(),
-            entries: entries.to_vec(),
-        };
-        let mut pages: Vec<_> = entries.chunks(100).map(|entries| Ok(page(entries))).collect();
-        if let Some(after) = self.breaks.lock().unwrap().pop() {
-            pages.truncate(after);
-            pages.push(Err(Status::unavailable("cut")));
-        }
-        Ok(Response::new(Box::pin(futures::stream::iter(pages))))
-    }
 }

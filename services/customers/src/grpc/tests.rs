@@ -31,9 +31,9 @@ async fn pages(scene: &Scene, cursor: &str) -> Vec<StreamAudienceResponse> {
         .await
         .unwrap()
         .into_inner()
-        .try_collect()
+        .map(Result::unwrap)
+        .collect()
         .await
-        .unwrap()
 }
 
 #[tokio::test]
@@ -141,6 +141,52 @@ async fn an_audience_comes_in_pages_and_goes_on_where_it_broke_off() {
         .collect();
     assert!(ids.is_sorted() && ids.iter().collect::<std::collections::HashSet<_>>().len() == 1_001);
     assert_eq!(pages(&scene, &whole[0].cursor).await, whole[1..]);
+
+    // The same, packed.
+    let packed = packed_pages(&scene, StreamRecipientsRequest::default())
+        .await
+        .unwrap();
+    assert_eq!((packed.len(), &packed[0].cursor), (1, &whole[2].cursor));
+    let texts: Vec<_> = unpack::<ContactId>(&packed[0].contact_ids)
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert!(texts.iter().eq(ids));
+    assert_eq!(packed[0].member_ids, member.0.as_bytes());
+    assert_eq!(packed[0].senders, vec![0; 1_001]);
+    assert!(packed[0].without_marketing.is_empty() && packed[0].not_friends.is_empty());
+}
+
+async fn packed_pages(
+    scene: &Scene,
+    request: StreamRecipientsRequest,
+) -> Result<Vec<StreamRecipientsResponse>, Code> {
+    let answer = scene
+        .state
+        .stream_recipients(from("broadcast", scene.tenant, request))
+        .await
+        .map_err(|status| status.code())?;
+    Ok(answer.into_inner().map(Result::unwrap).collect().await)
+}
+
+#[tokio::test]
+async fn recipients_by_id_are_at_most_ten_thousand_and_sorted() {
+    let scene = Scene::new().await;
+    let ids: Vec<_> = (0..10_001).map(|_| ContactId::new()).collect();
+    let ask = async |contact_ids: Vec<u8>| {
+        let request = StreamRecipientsRequest {
+            contact_ids,
+            ..Default::default()
+        };
+        packed_pages(&scene, request).await
+    };
+    let pages = ask(pack(&ids[1..])).await.unwrap();
+    assert_eq!(pages[0].not_friends, pack(&ids[1..]), "strangers are told");
+    assert_eq!(ask(pack(&ids)).await, Err(Code::InvalidArgument));
+    assert_eq!(ask(pack(&[ids[1], ids[0]])).await, Err(Code::InvalidArgument));
+    assert_eq!(ask(pack(&[ids[0], ids[0]])).await, Err(Code::InvalidArgument));
+    assert_eq!(ask(vec![0; 15]).await, Err(Code::InvalidArgument));
 }
 
 #[tokio::test]

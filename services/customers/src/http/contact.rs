@@ -12,6 +12,7 @@ use utoipa::IntoParams;
 
 use crate::contact::{Contact, ContactDetail, ExternalId};
 use crate::error::Error;
+use crate::ops::record_talk::Talk;
 use crate::ops::remark::Remark;
 use crate::ops::tag_contact::{ContactTags, TagChange};
 use crate::store::contact::Filter;
@@ -118,6 +119,26 @@ pub(super) async fn remark(
     Json(remark): Json<Remark>,
 ) -> Result<StatusCode, Problem> {
     ops::remark::remark(&state, agent, contact_id, member_id, remark).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Record a talk with a contact
+///
+/// A mass message of the tenant comes from the member who talked to the contact last; until anybody tells, the one who
+/// met them last. An agent tells of their own follow only. The latest time told counts, so it can be told again and in
+/// any order.
+#[utoipa::path(
+    post, path = "/v1/contacts/{contact_id}/follows/{member_id}/talks", tag = "contacts",
+    params(("contact_id" = ContactId, Path), ("member_id" = MemberId, Path)), request_body = Talk,
+    responses((status = 204))
+)]
+pub(super) async fn record_talk(
+    extract::State(state): extract::State<State>,
+    agent: Agent,
+    Path((contact_id, member_id)): Path<(ContactId, MemberId)>,
+    Json(talk): Json<Talk>,
+) -> Result<StatusCode, Problem> {
+    ops::record_talk::record_talk(&state, agent, contact_id, member_id, &talk).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -174,3 +174,23 @@ pub(crate) async fn set_remark(
     .fetch_optional(db)
     .await
 }
+
+/// Remembers when a member and a contact talked, and says whether it is later than what was known; `None` when the
+/// member doesn't follow them.
+pub(crate) async fn talked(
+    db: impl PgExecutor<'_>,
+    contact_id: ContactId,
+    member_id: MemberId,
+    at: Timestamp,
+) -> Result<Option<bool>> {
+    sqlx::query_scalar!(
+        r#"update follow set last_active_at = greatest(last_active_at, $3)
+           where contact_id = $1 and member_id = $2 and state = 'active'
+           returning old.last_active_at < new.last_active_at as "is_later!""#,
+        contact_id as ContactId,
+        member_id as MemberId,
+        at.to_sqlx() as _,
+    )
+    .fetch_optional(db)
+    .await
+}

@@ -193,6 +193,26 @@ pub(crate) async fn page(
     .await
 }
 
+/// At most `limit` contacts after a given one with a seat in any of these groups, sorted, each once.
+pub(crate) async fn contacts(
+    db: impl PgExecutor<'_>,
+    groups: &[GroupId],
+    after: ContactId,
+    limit: i64,
+) -> Result<Vec<ContactId>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select coalesce(array_agg(contact_id order by contact_id), '{}') as "contacts!: Vec<ContactId>" from (
+             select distinct contact_id from seat where group_id = any($1) and contact_id > $2
+             order by contact_id limit $3
+           ) as seated"#,
+        groups as &[GroupId],
+        after.0,
+        limit,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// At most `limit` groups in which a contact sits, after a given one, in the order of their ids.
 pub(crate) async fn page_of_contact(
     db: impl PgExecutor<'_>,

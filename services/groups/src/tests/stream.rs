@@ -2,12 +2,13 @@
 
 use chassis::auth::Caller;
 use contracts::groups::v1::groups_service_server::GroupsService as _;
-use contracts::groups::v1::{StreamGroupsRequest, StreamGroupsResponse};
+use contracts::groups::v1::{StreamGroupsRequest, StreamGroupsResponse, StreamSeatsRequest};
+use contracts::packed::unpack;
 use tokio_stream::StreamExt as _;
 
 use super::*;
 
-fn from(service: &str, tenant: TenantId, message: StreamGroupsRequest) -> Request<StreamGroupsRequest> {
+fn from<T>(service: &str, tenant: TenantId, message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.extensions_mut().insert(Caller::Service {
         service: service.to_owned(),
@@ -91,4 +92,79 @@ async fn only_certain_peers_may_ask_and_ids_must_be_ids() {
         ..StreamGroupsRequest::default()
     };
     assert_eq!(refused("broadcast", series).await, tonic::Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn seats_of_many_groups_come_sorted_and_each_contact_once() {
+    let house = House::open().await;
+    let tenant = house.operator.tenant;
+    // 9,000 in one group, every third of them in a second one with 3,000 others.
+    let fill = "
+        with groups as (
+            insert into groups (tenant_id, group_id, kind, name, theme, benefit, greeting, capacity, opened_at)
+            select $1, uuidv7(), 'external', 'g', 't', 'b', '', 20000, now() from generate_series(1, 2)
+            returning group_id
+        ), numbered as (select group_id, row_number() over (order by group_id) as nth from groups),
+        people as (select uuidv7() as contact_id, n from generate_series(1, 12000) as n)
+        insert into seat (tenant_id, group_id, contact_id, number, taken_at)
+        select $1, group_id, contact_id, n, now() from numbered join people
+          on (nth = 1 and n <= 9000) or (nth = 2 and (n > 9000 or n % 3 = 0))
+        returning group_id, contact_id";
+    // The groups and their seats come into being in one statement, so the foreign key has nothing to look up yet.
+    let mut tx = house.database.superuser.begin().await.unwrap();
+    sqlx::query("set local session_replication_role = replica")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    let seats: Vec<(GroupId, ContactId)> = sqlx::query_as(fill)
+        .bind(tenant.0)
+        .fetch_all(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let mut groups: Vec<_> = seats.iter().map(|(group, _)| group.to_string()).collect();
+    groups.sort();
+    groups.dedup();
+
+    let ask = async |tenant, group_ids: &[String], cursor: &str| {
+        let request = StreamSeatsRequest {
+            group_ids: group_ids.to_vec(),
+            cursor: cursor.to_owned(),
+        };
+        let answer = house
+            .state
+            .stream_seats(from("broadcast", tenant, request))
+            .await
+            .unwrap();
+        let pages = answer.into_inner().map(Result::unwrap);
+        pages
+            .map(|page| (unpack::<ContactId>(&page.contact_ids).unwrap(), page.cursor))
+            .collect::<Vec<_>>()
+            .await
+    };
+    let both = ask(tenant, &groups, "").await;
+    assert_eq!(
+        both.iter().map(|(page, _)| page.len()).collect::<Vec<_>>(),
+        [10_000, 2_000]
+    );
+    let contacts: Vec<_> = both.iter().flat_map(|(page, _)| page).collect();
+    assert!(contacts.is_sorted_by(|one, next| one < next));
+    assert_eq!(ask(tenant, &groups, &both[0].1).await, both[1..]);
+    assert_eq!(ask(tenant, &groups[..1], "").await[0].0.len(), 9_000);
+    assert!(ask(tenant, &[], "").await.is_empty());
+    assert!(ask(TenantId::new(), &groups, "").await.is_empty());
+
+    let refused = async |group_ids| {
+        let request = StreamSeatsRequest {
+            group_ids,
+            ..StreamSeatsRequest::default()
+        };
+        let answer = house.state.stream_seats(from("broadcast", tenant, request)).await;
+        answer.unwrap_err().code()
+    };
+    assert_eq!(refused(vec!["x".to_owned()]).await, tonic::Code::InvalidArgument);
+    assert_eq!(
+        refused(vec![groups[0].clone(); 1_001]).await,
+        tonic::Code::InvalidArgument
+    );
 }

@@ -149,7 +149,7 @@ impl Probe<'_> {
 
     /// Tokens that prove nothing, and tokens that prove somebody who is no service.
     async fn strangers(&mut self) -> anyhow::Result<()> {
-        let request = request(self.rpc, self.home).await?;
+        let request = request(self.rpc, &self.method, self.home).await?;
         for (what, token) in self.home.keyring.forgeries(self.service, self.home.tenant()?) {
             let answer = self.call(&request, token).await?;
             self.expect(&answer, &[Code::Unauthenticated], what);
@@ -169,7 +169,7 @@ impl Probe<'_> {
 
     /// Every service with a key of its own: those on the list get in, the others don't.
     async fn services(&mut self, edges: &Edges) -> anyhow::Result<()> {
-        let request = request(self.rpc, self.home).await?;
+        let request = request(self.rpc, &self.method, self.home).await?;
         for caller in edges.service.keys() {
             let token = self
                 .home
@@ -205,15 +205,15 @@ impl Probe<'_> {
             return Ok(());
         };
         let (own, theirs) = (
-            request(self.rpc, self.home).await?,
-            request(self.rpc, self.foreign).await?,
+            request(self.rpc, &self.method, self.home).await?,
+            request(self.rpc, &self.method, self.foreign).await?,
         );
         let token = |tenant: TenantId| Some(self.home.keyring.service(caller, self.service, tenant));
         let (home, foreign) = (token(self.home.tenant()?), token(self.foreign.tenant()?));
         let nobody = token(TenantId::new());
         let mut unknown = own.clone();
         for (field, thing) in self.rpc.fields {
-            unknown[*field] = slot(field, thing.unknown());
+            unknown[*field] = self.method.value(field, thing.unknown());
         }
 
         let told = self.call(&theirs, foreign.clone()).await?.unwrap_or_default();
@@ -298,21 +298,12 @@ impl Probe<'_> {
     }
 }
 
-async fn request(rpc: &Rpc, world: &World) -> anyhow::Result<Value> {
+async fn request(rpc: &Rpc, method: &Method, world: &World) -> anyhow::Result<Value> {
     let mut request = json!({});
     for (field, thing) in rpc.fields {
-        request[*field] = slot(field, thing.make(world).await?);
+        request[*field] = method.value(field, thing.make(world).await?);
     }
     Ok(request)
-}
-
-/// What stands in a field: `…_ids` is a list.
-fn slot(field: &str, value: Value) -> Value {
-    if field.ends_with("_ids") {
-        json!([value])
-    } else {
-        value
-    }
 }
 
 /// Whether the messages of an answer say anything but where the stream ends.

@@ -7,7 +7,7 @@ pub(super) struct Rpc {
     pub(super) method: &'static str,
     /// Who may; nobody else, and no member, reviewer or contact ever.
     pub(super) callers: &'static [&'static str],
-    /// Fields of the request that name things.
+    /// Fields of the request that name things; a list of them gets the one.
     pub(super) fields: &'static [(&'static str, Thing)],
     /// Texts of the request that name none: any value is fine. `cursor` is known to all.
     pub(super) words: &'static [&'static str],
@@ -49,6 +49,29 @@ pub(super) const RPCS: &[Rpc] = &[
         callers: &["broadcast"],
         fields: &[("member_id", Thing::Follower)],
         words: &["tags_any", "tags_all"],
+        nothing: Nothing::Empty,
+    },
+    Rpc {
+        method: "shequn.customers.v1.CustomersService/StreamRecipients",
+        callers: &["broadcast"],
+        fields: &[("followed_by", Thing::Follower), ("member_id", Thing::Follower)],
+        words: &[
+            "tags_any",
+            "tags_all",
+            "contact_ids",
+            "except_tags_any",
+            "except_tags_all",
+            "except_followed_by",
+            "except_contact_ids",
+            "up_to",
+        ],
+        nothing: Nothing::Empty,
+    },
+    Rpc {
+        method: "shequn.groups.v1.GroupsService/StreamSeats",
+        callers: &["broadcast"],
+        fields: &[("group_ids", Thing::Seat)],
+        words: &[],
         nothing: Nothing::Empty,
     },
     Rpc {

@@ -82,6 +82,15 @@ impl Method {
         self.descriptor.input().get_field_by_name(field).is_some()
     }
 
+    /// What stands in a field for one thing: a list of it where the field is one.
+    pub(super) fn value(&self, field: &str, one: Value) -> Value {
+        let field = self.descriptor.input().get_field_by_name(field);
+        match field.is_some_and(|field| field.is_list()) {
+            true => Value::Array(vec![one]),
+            false => one,
+        }
+    }
+
     /// All messages of the answer, as one JSON list.
     pub(super) async fn call(
         &self,

@@ -61,6 +61,10 @@ pub(super) const LEFT: &[Left] = &[
     },
     left("tag_contact", &["contact.tagged"]),
     left("remark", &["contact.remarked"]),
+    Left {
+        again: &["follow.talked"], // each time it is another talk
+        ..left("record_talk", &["follow.talked"])
+    },
     left("import_contacts", &["import.started", "import.finished"]),
     left("change_consent", &["contact.opted_out"]),
     left("open_series", &["series.opened"]),
@@ -70,6 +74,7 @@ pub(super) const LEFT: &[Left] = &[
     left("leave_group", &["seat.given_back"]),
     left("start_broadcast", &["broadcast.accepted"]),
     left("preview_broadcast", &[]),
+    left("make_list", &["contact_list.made"]),
     left("cancel_broadcast", &["broadcast.cancelled"]),
     left("pause_broadcast", &["broadcast.paused"]),
     left("resume_broadcast", &["broadcast.resumed"]),
