@@ -6,7 +6,8 @@ use contracts::{ContactId, MemberId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::broadcast::{Audience, Kind};
+use crate::audience::Audience;
+use crate::broadcast::Kind;
 use crate::content::Content;
 use crate::content::letter::Unwritten;
 use crate::content::said::Said;

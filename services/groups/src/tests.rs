@@ -12,9 +12,7 @@ use chassis::auth::{Operator, Role, Signer};
 use contracts::customers::v1::customers_service_server::{CustomersService, CustomersServiceServer};
 use contracts::customers::v1::{
     Contact, GetAddresseesRequest, GetAddresseesResponse, GetContactRequest, GetContactResponse,
-    StreamAudienceRequest, StreamAudienceResponse,
-    Contact, GetContactRequest, GetContactResponse, StreamAudienceRequest, StreamAudienceResponse,
-    StreamRecipientsRequest, StreamRecipientsResponse,
+    StreamAudienceRequest, StreamAudienceResponse, StreamRecipientsRequest, StreamRecipientsResponse,
 };
 use contracts::{ContactId, GroupId, MemberId, RequestKey, SeriesId, TenantId};
 use outbox::Database;

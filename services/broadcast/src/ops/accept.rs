@@ -3,9 +3,10 @@
 use chassis::auth::Agent;
 use contracts::RequestKey;
 use contracts::broadcast::v1::BroadcastAccepted;
-use outbox::{crash_point, is_mutant, request};
+use outbox::{Tx, crash_point, is_mutant, request};
 
 use crate::State;
+use crate::audience::Audience;
 use crate::broadcast::{AcceptBroadcast, Broadcast, ChannelName};
 use crate::error::Error;
 use crate::store;
@@ -32,16 +33,9 @@ pub(crate) async fn accept(
     {
         return Err(Error::WebhookUnknown);
     }
+    check_lists(&mut tx, &command.audience).await?;
     let broadcast = Broadcast::accept(command, said, agent.member, now);
     store::broadcast::insert(&mut *tx, agent.tenant, &broadcast).await?;
-    for list in [command.audience.list, command.audience.except.list]
-        .into_iter()
-        .flatten()
-    {
-        if !store::list::is_known(&mut *tx, list).await? {
-            return Err(Error::ListUnknown);
-        }
-    }
     if !command.audience.has_tags_alone() {
         store::resolve::keep(&mut *tx, agent.tenant, broadcast.broadcast_id, &command.audience).await?;
     }
@@ -62,4 +56,15 @@ pub(crate) async fn accept(
     tx.commit().await?;
     crash_point("broadcast-accepted");
     Ok(broadcast)
+}
+
+/// Refuses an audience of a list that is not there, or not any more.
+pub(super) async fn check_lists(tx: &mut Tx, audience: &Audience) -> Result<(), Error> {
+    let lists = [audience.list, audience.except.list];
+    for list in lists.into_iter().flatten() {
+        if !store::list::is_known(&mut **tx, list).await? {
+            return Err(Error::ListUnknown);
+        }
+    }
+    Ok(())
 }

@@ -1,26 +1,23 @@
 //! Showing what real recipients would get. It changes nothing, and nothing of the recipients is kept.
 
-use std::time::Duration;
-
 use chassis::auth::Agent;
-use contracts::customers::v1::StreamAudienceRequest;
-use contracts::customers::v1::customers_service_client::CustomersServiceClient;
-use contracts::{BroadcastId, ContactId, MemberId, TaskId, TenantId};
-use tonic::Status;
+use contracts::{BroadcastId, ContactId, MemberId, TaskId};
 use uuid::Uuid;
 
+use super::accept::check_lists;
 use super::address::people;
+use super::resolve::source::Source;
 use crate::State;
-use crate::broadcast::{Audience, said};
+use crate::audience::Audience;
+use crate::broadcast::said;
 use crate::content::Content;
 use crate::content::letter::{Personal, Sender, Unwritten};
 use crate::content::reader::Person;
 use crate::content::said::Said;
 use crate::error::Error;
+use crate::outcome::Outcome;
 use crate::preview::{Preview, PreviewBroadcast, SHOWN_MAX};
 use crate::store;
-
-const SAMPLE_WAIT: Duration = Duration::from_secs(4);
 
 /// For the contacts named, or for some of the audience.
 pub(crate) async fn preview(
@@ -34,7 +31,7 @@ pub(crate) async fn preview(
     let sampled;
     let contacts = match command.contact_ids.contacts() {
         [] => {
-            sampled = sample(state, agent.tenant, &command.audience, sender).await?;
+            sampled = sample(state, agent, &command.audience, sender).await?;
             sampled.as_slice()
         }
         named => named,
@@ -101,34 +98,24 @@ fn show(state: &State, agent: Agent, content: Option<&Content>, same: &Said, per
 /// Some of the audience, from all over its first page.
 async fn sample(
     state: &State,
-    tenant: TenantId,
+    agent: Agent,
     audience: &Audience,
     sender: Option<MemberId>,
 ) -> Result<Vec<ContactId>, Error> {
-    let message = StreamAudienceRequest {
-        tags_any: audience.tags_any.names(),
-        tags_all: audience.tags_all.names(),
-        member_id: sender.map(|member| member.to_string()).unwrap_or_default(),
-        ..StreamAudienceRequest::default()
-    };
-    let request = chassis::grpc::authorize(message, &state.signer, "customers", tenant);
-    let channel = state.customers.clone();
-    let channel = channel.ok_or_else(|| Status::failed_precondition("there is no way to customers"))?;
-    let mut customers = CustomersServiceClient::new(channel);
-    let first = async {
-        customers
-            .stream_audience(request)
-            .await?
-            .into_inner()
-            .message()
-            .await
-    };
-    let page = tokio::time::timeout(SAMPLE_WAIT, first).await;
-    let page = page.unwrap_or_else(|_| Err(Status::deadline_exceeded("the first page did not come")))?;
-    let entries = page.map(|page| page.entries).unwrap_or_default();
-    let step = entries.len().div_ceil(SHOWN_MAX).max(1);
-    let contacts = entries.iter().step_by(step).map(|entry| entry.contact_id.parse());
-    contacts
-        .collect::<Result<_, _>>()
-        .map_err(|_| Error::Audience("contact_id is no uuid".to_owned()))
+    let mut tx = state.db.read(agent.tenant).await?;
+    check_lists(&mut tx, audience).await?;
+    drop(tx);
+    let mut source = Source::new(state, agent.tenant, (agent.member, sender), audience, None);
+    let mut contacts = vec![];
+    while contacts.is_empty()
+        && let Some(page) = source.next().await?
+    {
+        let friends = page
+            .entries
+            .into_iter()
+            .filter(|entry| entry.ends != Some(Outcome::NotAFriend));
+        contacts.extend(friends.map(|entry| entry.contact));
+    }
+    let step = contacts.len().div_ceil(SHOWN_MAX).max(1);
+    Ok(contacts.into_iter().step_by(step).collect())
 }

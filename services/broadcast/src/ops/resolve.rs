@@ -6,7 +6,7 @@
 //! Cost: per 50,000 recipients 2 statements and a commit, one more where some end without consent or a friend, and an
 //! update for each chunk left open. Memory for as many; nothing is sorted or grouped in the database.
 
-mod source;
+pub(super) mod source;
 
 use std::time::{Duration, Instant};
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use contracts::customers::v1::customers_service_server::{CustomersService, CustomersServiceServer};
 use contracts::customers::v1::{
-    Addressee, AudienceEntry, GetAddresseesRequest, GetAddresseesResponse, GetContactRequest, GetContactResponse,
+    Addressee, GetAddresseesRequest, GetAddresseesResponse, GetContactRequest, GetContactResponse,
     StreamAudienceRequest, StreamAudienceResponse, StreamRecipientsRequest, StreamRecipientsResponse,
 };
 use contracts::groups::v1::groups_service_server::{GroupsService, GroupsServiceServer};
@@ -130,10 +130,15 @@ impl CustomersService for Customers {
                 let (name, language) = people.get(&id.parse().ok()?)?.clone();
                 let entries = self.entries.lock().unwrap();
                 let member_id = match request.member_id.as_str() {
-                    "" => entries.iter().find(|it| it.contact.to_string() == *id)?.member.to_string(),
+                    "" => entries
+                        .iter()
+                        .find(|it| it.contact.to_string() == *id)?
+                        .member
+                        .to_string(),
                     asked => asked.to_owned(),
                 };
-                let is_friend = |it: &Befriended| it.contact.to_string() == *id && it.member.to_string() == member_id;
+                let is_friend =
+                    |it: &Befriended| it.contact.to_string() == *id && it.member.to_string() == member_id;
                 Some(Addressee {
                     contact_id: id.clone(),
                     name,
@@ -150,24 +155,9 @@ impl CustomersService for Customers {
 
     async fn stream_audience(
         &self,
-        request: Request<StreamAudienceRequest>,
+        _: Request<StreamAudienceRequest>,
     ) -> Result<Response<Self::StreamAudienceStream>, Status> {
-        let member = request.into_inner().member_id;
-        let entries = self.entries.lock().unwrap();
-        let own = entries
-            .iter()
-            .filter(|entry| member.is_empty() || entry.member.to_string() == member)
-            .take(PAGE_CONTACTS);
-        let entries: Vec<_> = own
-            .map(|entry| AudienceEntry {
-                contact_id: entry.contact.to_string(),
-                member_id: entry.member.to_string(),
-                marketing: entry.marketing,
-            })
-            .collect();
-        let cursor = entries.last().map(|entry| entry.contact_id.clone()).unwrap_or_default();
-        let page = StreamAudienceResponse { entries, cursor };
-        Ok(Response::new(Box::pin(stream::iter([Ok(page)]))))
+        Err(Status::unimplemented("broadcast asks for recipients"))
     }
 
     type StreamRecipientsStream = Pages<StreamRecipientsResponse>;

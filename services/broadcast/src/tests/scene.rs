@@ -204,13 +204,13 @@ impl Scene {
         }
     }
 
-    /// Lets everything come to its end.
     /// What the workers have before them.
     pub(super) async fn remaining(&self) -> i64 {
         let mut tx = self.state.db.begin_everyone().await.unwrap();
         store::dispatch::remaining(&mut *tx).await.unwrap()
     }
 
+    /// Lets everything come to its end.
     pub(super) async fn end(&self) {
         while ops::expire(&self.state).await.unwrap()
             || ops::close(&self.state).await.unwrap()

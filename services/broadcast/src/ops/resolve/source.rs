@@ -29,13 +29,13 @@ const STREAM_SECS_MAX: u64 = 600;
 const WINDOW_CONTACTS_MAX: usize = 10_000;
 
 /// Recipients, sorted, and how far the audience has been read with them.
-pub(super) struct Page {
+pub(in crate::ops) struct Page {
     pub entries: Vec<Entry>,
     pub cursor: Option<ContactId>,
 }
 
 /// An audience being read.
-pub(super) struct Source<'a> {
+pub(in crate::ops) struct Source<'a> {
     state: &'a State,
     tenant: TenantId,
     /// Speaks to those of whom nobody does.
@@ -93,7 +93,7 @@ impl Side {
 }
 
 impl<'a> Source<'a> {
-    pub(super) fn new(
+    pub(in crate::ops) fn new(
         state: &'a State,
         tenant: TenantId,
         (starter, only): (MemberId, Option<MemberId>),
@@ -115,7 +115,7 @@ impl<'a> Source<'a> {
     }
 
     /// The next page; none at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Page>, Error> {
+    pub(in crate::ops) async fn next(&mut self) -> Result<Option<Page>, Error> {
         if self.is_over {
             return Ok(None);
         }
