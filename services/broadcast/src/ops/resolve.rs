@@ -202,8 +202,8 @@ impl Resolver<'_> {
         if !ended.is_empty() {
             store::receipt::end(&mut *tx, self.tenant, id, &ended).await?;
         }
-        crash_point("broadcast-resolve-page");
         tx.commit().await?;
+        crash_point("broadcast-resolve-page");
         super::count(&ended);
         self.what.failures = 0;
         Ok(true)

@@ -330,7 +330,7 @@ async fn copy_everything(stage: &Stage) -> anyhow::Result<AbortOnDropHandle<()>>
     })))
 }
 
-/// Killed between the commit and the answer, and again with some pages of the audience written.
+/// Killed between the commit and the answer, and again with a page of the audience written.
 async fn accept_and_resolve(stage: &mut Stage, crowd: &mut Crowd) -> anyhow::Result<()> {
     // The second replica would do the work of the first.
     stage.set.terminate(SECOND).await?;
@@ -342,9 +342,7 @@ async fn accept_and_resolve(stage: &mut Stage, crowd: &mut Crowd) -> anyhow::Res
     let first = first?;
     let again = crowd.post(Mass::Enterprise, RATE_OF_ONE, &key).await?;
     ensure!(first == again, "one key made {first} and {again}");
-    stage
-        .arm("broadcast", "broadcast-resolve-page=1*off->1*return")
-        .await?;
+    stage.arm("broadcast", "broadcast-resolve-page=1*return").await?;
     let key = Uuid::now_v7().to_string();
     let post = crowd.post(Mass::Member(0), RATE_OF_ONE, &key);
     let (second, revived) = tokio::join!(post, stage.revive("broadcast"));
