@@ -13,6 +13,7 @@ use crate::opt_out::Links;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
+#[schema(as = MessageKind)] // there is the kind of a mass message, too
 pub(crate) enum Kind {
     /// A member became a friend (D65).
     Welcome,
