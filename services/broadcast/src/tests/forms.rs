@@ -1,5 +1,7 @@
 //! Audiences in every form: who gets a message, and how those end whom nobody can speak to.
 
+use std::sync::atomic::Ordering;
+
 use contracts::{ContactId, GroupId};
 use serde_json::{Value, json};
 
@@ -210,4 +212,24 @@ async fn a_file_of_contacts_is_an_audience_and_an_exception() {
     let mut command = command(Kind::Enterprise, "inbox");
     command["audience"] = json!({"list": contracts::ContactListId::new()});
     assert!(matches!(scene.accept(command).await, Err(Error::ListUnknown)));
+}
+
+/// A rollout begins with broadcast: what its peer knows is resolved, the rest waits for the peer.
+#[tokio::test]
+async fn a_customers_of_before_is_asked_as_before() {
+    let scene = Scene::new(&[]).await;
+    let all = scene.audience(250);
+    scene.customers.is_of_before.store(true, Ordering::Relaxed);
+    let done = resolved(&scene, Kind::Enterprise, json!({"tags_any": ["vip"]})).await;
+    assert_eq!((done.audience, done.outcomes.opted_out), (250, 25));
+    assert_eq!(recipients(&scene, &done).await, all);
+
+    let done = resolved(&scene, Kind::Enterprise, json!({"contacts": all[..5]})).await;
+    assert_eq!((done.broadcast.state, done.audience), (State::Resolving, 0));
+    scene.customers.is_of_before.store(false, Ordering::Relaxed);
+    scene
+        .force("update broadcast set resolve_until = now() - interval '1 second'")
+        .await;
+    scene.resolve().await;
+    assert_eq!(scene.progress(done.broadcast.broadcast_id).await.audience, 5);
 }

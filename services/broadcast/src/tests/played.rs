@@ -1,13 +1,14 @@
 //! Customers and groups as the tests play them: they answer in pages of 100, and break their streams when told to.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use contracts::customers::v1::customers_service_server::{CustomersService, CustomersServiceServer};
 use contracts::customers::v1::{
-    Addressee, GetAddresseesRequest, GetAddresseesResponse, GetContactRequest, GetContactResponse,
-    StreamAudienceRequest, StreamAudienceResponse, StreamRecipientsRequest, StreamRecipientsResponse,
+    Addressee, AudienceEntry, GetAddresseesRequest, GetAddresseesResponse, GetContactRequest,
+    GetContactResponse, StreamAudienceRequest, StreamAudienceResponse, StreamRecipientsRequest,
+    StreamRecipientsResponse,
 };
 use contracts::groups::v1::groups_service_server::{GroupsService, GroupsServiceServer};
 use contracts::groups::v1::{
@@ -46,6 +47,8 @@ pub(super) struct Customers {
     /// Calls for names so far, and how many of the next ones fail.
     pub(super) named: Arc<AtomicUsize>,
     pub(super) silent: Arc<AtomicUsize>,
+    /// It knows audiences of tags alone.
+    pub(super) is_of_before: Arc<AtomicBool>,
 }
 
 async fn serve(router: Router) -> url::Url {
@@ -155,9 +158,33 @@ impl CustomersService for Customers {
 
     async fn stream_audience(
         &self,
-        _: Request<StreamAudienceRequest>,
+        request: Request<StreamAudienceRequest>,
     ) -> Result<Response<Self::StreamAudienceStream>, Status> {
-        Err(Status::unimplemented("broadcast asks for recipients"))
+        let after = place(&request.into_inner().cursor);
+        let entries = self.entries.lock().unwrap();
+        let left: Vec<_> = entries
+            .iter()
+            .filter(|entry| after < Some(entry.contact))
+            .collect();
+        let page = |entries: &[&Befriended]| StreamAudienceResponse {
+            entries: entries
+                .iter()
+                .map(|entry| AudienceEntry {
+                    contact_id: entry.contact.to_string(),
+                    member_id: entry.member.to_string(),
+                    marketing: entry.marketing,
+                })
+                .collect(),
+            cursor: entries
+                .last()
+                .map(|entry| entry.contact.to_string())
+                .unwrap_or_default(),
+        };
+        let pages: Vec<_> = left
+            .chunks(PAGE_CONTACTS)
+            .map(|entries| Ok(page(entries)))
+            .collect();
+        Ok(Response::new(Box::pin(stream::iter(pages))))
     }
 
     type StreamRecipientsStream = Pages<StreamRecipientsResponse>;
@@ -166,6 +193,9 @@ impl CustomersService for Customers {
         &self,
         request: Request<StreamRecipientsRequest>,
     ) -> Result<Response<Self::StreamRecipientsStream>, Status> {
+        if self.is_of_before.load(Ordering::Relaxed) {
+            return Err(Status::unimplemented("not yet"));
+        }
         let request = request.into_inner();
         self.asked.lock().unwrap().push(request.clone());
         let (entries, mut not_friends) = self.recipients(&request);

@@ -4,6 +4,8 @@
 //! Everything comes sorted by contact, so one contact's id is the place in all of it: a source opened behind a cursor
 //! goes on exactly there.
 
+mod before;
+
 use std::time::Duration;
 
 use contracts::customers::v1::customers_service_client::CustomersServiceClient;
@@ -12,7 +14,9 @@ use contracts::groups::v1::groups_service_client::GroupsServiceClient;
 use contracts::groups::v1::{StreamSeatsRequest, StreamSeatsResponse};
 use contracts::packed::{pack, unpack};
 use contracts::{ContactId, ContactListId, GroupId, MemberId, TenantId};
-use tonic::{Request, Status, Streaming};
+use futures::TryStreamExt as _;
+use futures::stream::BoxStream;
+use tonic::{Code, Request, Status, Streaming};
 
 use crate::State;
 use crate::audience::{Audience, Condition};
@@ -27,6 +31,8 @@ const PAGE_WAIT: Duration = Duration::from_secs(4);
 const STREAM_SECS_MAX: u64 = 600;
 /// Contacts that a call may name.
 const WINDOW_CONTACTS_MAX: usize = 10_000;
+
+type Pages = BoxStream<'static, Result<StreamRecipientsResponse, Status>>;
 
 /// Recipients, sorted, and how far the audience has been read with them.
 pub(in crate::ops) struct Page {
@@ -66,7 +72,7 @@ struct Window {
     up_to: Option<ContactId>,
     /// Named one by one, sorted.
     asked_for: Vec<ContactId>,
-    pages: Streaming<StreamRecipientsResponse>,
+    pages: Pages,
 }
 
 impl Side {
@@ -123,7 +129,7 @@ impl<'a> Source<'a> {
             Some(window) => window,
             None => self.open().await?,
         };
-        let Some(page) = within(window.pages.message()).await? else {
+        let Some(page) = within(window.pages.try_next()).await? else {
             self.place = window.up_to.or(self.place);
             self.is_over = window.up_to.is_none();
             return Ok(Some(Page {
@@ -172,9 +178,18 @@ impl<'a> Source<'a> {
             up_to: text(up_to),
         };
         let channel = self.state.customers.clone().ok_or_else(no_resolver)?;
-        let request = streamed(self.state, self.tenant, message, "customers");
         let mut customers = CustomersServiceClient::new(channel);
-        let pages = within(customers.stream_recipients(request)).await?.into_inner();
+        let audience_of_before = before::request(&message, audience);
+        let request = streamed(self.state, self.tenant, message, "customers");
+        let pages: Pages = match within(customers.stream_recipients(request)).await {
+            Ok(pages) => Box::pin(pages.into_inner()),
+            Err(Error::Customers(status)) if status.code() == Code::Unimplemented => {
+                let request = audience_of_before.ok_or(Error::Customers(status))?;
+                let request = streamed(self.state, self.tenant, request, "customers");
+                before::pages(within(customers.stream_audience(request)).await?.into_inner())
+            }
+            Err(error) => return Err(error),
+        };
         Ok(Window {
             up_to,
             asked_for,
