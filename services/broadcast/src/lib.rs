@@ -71,7 +71,8 @@ pub struct State {
     clock: Clock,
     signer: Signer,
     /// Audiences, and who their recipients are.
-    customers: Option<Channel>,
+    customers: Channel,
+    /// Who sits where: of `serve` alone, a worker resolves no audience.
     groups: Option<Channel>,
     knobs: Knobs,
     streams: Streams,
@@ -100,11 +101,8 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let process = Process::start("broadcast", &config.settings)?;
-    let peers = [
-        process.channel("customers", &config.customers_grpc)?,
-        process.channel("groups", &config.groups_grpc)?,
-    ];
-    let (state, link) = start(&process, config, Some(peers)).await?;
+    let groups = process.channel("groups", &config.groups_grpc)?;
+    let (state, link) = start(&process, config, Some(groups)).await?;
     let queue = Queue::new(link.bus.clone(), config.knobs.lease());
 
     link.listen::<TenantVerified, _>(&process, "broadcast-tenant", state.clone());
@@ -134,28 +132,22 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 
 async fn work(config: &Config) -> anyhow::Result<()> {
     let process = Process::start("broadcast", &config.settings)?;
-    let customers = process.channel("customers", &config.customers_grpc)?;
-    let (state, link) = start(&process, config, Some(customers)).await?;
+    let (state, link) = start(&process, config, None).await?;
     let queue = Queue::new(link.bus, config.knobs.lease());
     process.spawn("worker", worker::work(state, queue, process.stopping()));
     process.serve_ops().await
 }
 
 /// What both modes have.
-async fn start(
-    process: &Process,
-    config: &Config,
-    peers: Option<[Channel; 2]>,
-) -> anyhow::Result<(State, Link)> {
+async fn start(process: &Process, config: &Config, groups: Option<Channel>) -> anyhow::Result<(State, Link)> {
     config.knobs.check()?;
     let link = Link::open(process).await?;
     ops::count_from_zero();
-    let (customers, groups) = peers.map(|[customers, groups]| (customers, groups)).unzip();
     let state = State {
         db: link.database.clone(),
         clock: process.clock,
         signer: process.signer.clone(),
-        customers,
+        customers: process.channel("customers", &config.customers_grpc)?,
         groups,
         knobs: config.knobs,
         streams: Streams::new(config.knobs.streams_max.into(), process.leaving()),

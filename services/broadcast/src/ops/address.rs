@@ -62,9 +62,7 @@ pub(super) async fn people(
     };
     let mut request = chassis::grpc::authorize(message, &state.signer, "customers", tenant);
     request.set_timeout(ANSWER_WAIT);
-    let channel = state.customers.clone();
-    let channel = channel.ok_or_else(|| Status::failed_precondition("there is no way to customers"))?;
-    let mut customers = CustomersServiceClient::new(channel);
+    let mut customers = CustomersServiceClient::new(state.customers.clone());
     let answer = tokio::time::timeout(ANSWER_WAIT, customers.get_addressees(request)).await;
     let answer = answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("customers took too long")))?;
     answer.into_inner().addressees.into_iter().map(person).collect()

@@ -52,7 +52,7 @@ impl Scene {
                 env["SHEQUN_PEER_KEYS"].as_ref(),
             )
             .unwrap(),
-            customers: Some(chassis::grpc::channel(&customers.clone().serve().await).unwrap()),
+            customers: chassis::grpc::channel(&customers.clone().serve().await).unwrap(),
             groups: Some(chassis::grpc::channel(&groups.clone().serve().await).unwrap()),
             knobs: Config::parse_from(arguments).knobs,
             watches: Watches::new(CancellationToken::new()),

@@ -177,8 +177,7 @@ impl<'a> Source<'a> {
             cursor: text(self.place),
             up_to: text(up_to),
         };
-        let channel = self.state.customers.clone().ok_or_else(no_resolver)?;
-        let mut customers = CustomersServiceClient::new(channel);
+        let mut customers = CustomersServiceClient::new(self.state.customers.clone());
         let audience_of_before = before::request(&message, audience);
         let request = streamed(self.state, self.tenant, message, "customers");
         let pages: Pages = match within(customers.stream_recipients(request)).await {
