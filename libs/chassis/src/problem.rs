@@ -217,11 +217,13 @@ pub fn is_passing(error: &sqlx::Error) -> bool {
     }
 }
 
-/// SQLSTATEs: connection exceptions (08), too many connections (53300), shut down or starting
+/// SQLSTATEs: connection exceptions (08), too many connections, a full disk and no memory (53), shut down or starting
 /// (57P), statement timeout (57014), deadlock and serialization (40), lock timeout (55P03).
 fn is_passing_state(state: &str) -> bool {
-    matches!(state, "53300" | "57014" | "55P03")
-        || ["08", "57P", "40"].iter().any(|prefix| state.starts_with(prefix))
+    matches!(state, "57014" | "55P03")
+        || ["08", "53", "57P", "40"]
+            .iter()
+            .any(|prefix| state.starts_with(prefix))
 }
 
 /// `outermost: …: innermost`

@@ -1,5 +1,6 @@
 //! What can go wrong, and what it means to whoever asked.
 
+use chassis::problem::is_passing;
 use chassis::{Class, Problem};
 use contracts::ContactId;
 use http_body_util::LengthLimitError;
@@ -258,19 +259,8 @@ impl Error {
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Queue(_) | Self::Customers(_) | Self::Unaddressed(_) => true,
-            Self::Database(error) => match error {
-                sqlx::Error::Database(error) => {
-                    // Shut down or starting, too many connections, deadlock, time-outs.
-                    error.code().is_some_and(|state| {
-                        ["08", "57", "53", "40", "55P03"]
-                            .iter()
-                            .any(|prefix| state.starts_with(prefix))
-                    })
-                }
-                sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => true,
-                sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
-                _ => false,
-            },
+            // In the midst of an answer a cut connection is a breach of protocol.
+            Self::Database(error) => is_passing(error) || matches!(error, sqlx::Error::Protocol(_)),
             _ => false,
         }
     }

@@ -59,6 +59,8 @@ pub(super) struct Limit {
     pub(super) http_per_s: f64,
     pub(super) claim_per_s: f64,
     pub(super) receipt_per_s: f64,
+    /// Receipts of a chunk at once, as where no call is made.
+    pub(super) chunk_receipt_per_s: f64,
     pub(super) fsync_per_s: f64,
 }
 
@@ -70,7 +72,7 @@ impl Limit {
 
     /// Without a call; a message is stored at about the price of a receipt.
     pub(super) fn inbox_per_s(&self) -> f64 {
-        1.0 / (1.0 / self.claim_per_s + 2.0 / self.receipt_per_s)
+        1.0 / (1.0 / self.claim_per_s + 2.0 / self.chunk_receipt_per_s)
     }
 
     pub(super) async fn measure(
@@ -85,6 +87,7 @@ impl Limit {
             http_per_s: http(sink, secs).await?,
             claim_per_s: statements(superuser, CLAIM, CHUNK_RECIPIENTS, secs).await?,
             receipt_per_s: statements(superuser, RECEIPTS, SUB_BATCH_RECIPIENTS, secs).await?,
+            chunk_receipt_per_s: statements(superuser, RECEIPTS, CHUNK_RECIPIENTS, secs).await?,
             fsync_per_s: tokio::task::spawn_blocking(move || fsync(&folder)).await??,
         })
     }
@@ -96,11 +99,12 @@ impl std::fmt::Display for Limit {
             http_per_s,
             claim_per_s,
             receipt_per_s,
+            chunk_receipt_per_s,
             fsync_per_s,
         } = self;
         write!(
             f,
-            "http {http_per_s:.0}/s, claim {claim_per_s:.0}/s, receipts {receipt_per_s:.0}/s, fsync {fsync_per_s:.0}/s"
+            "http {http_per_s:.0}/s, claim {claim_per_s:.0}/s, receipts {receipt_per_s:.0}/s, of a chunk {chunk_receipt_per_s:.0}/s, fsync {fsync_per_s:.0}/s"
         )
     }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn take(
     }
 }
 
-/// The row of the window is there or it is not: nothing is counted.
+/// The row of the window is there or it is not: nothing is counted. Whoever got all of them has none from before.
 async fn take_one(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
@@ -60,7 +60,7 @@ async fn take_one(
            union all
            select contact_id from cap
            where tenant_id = $1 and kind = $2 and member_id = $3 and contact_id = any($6) and window_start = $4
-             and broadcast_id = $5
+             and broadcast_id = $5 and (select count(*) from taken) < cardinality($6)
            order by 1"#,
         tenant.0,
         policy.scope.name(),

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod crowd;
+mod disk;
 mod fault;
 mod mutants;
 mod rows;
@@ -16,7 +17,9 @@ mod watch;
 
 use anyhow::ensure;
 
-use self::rows::{ROWS, Row, UNSEEN, WITH_CLUSTER, WITH_STANDBY};
+use self::rows::{
+    HUNDRED_KILLS, HUNDRED_KILLS_CONTACTS, ROWS, Row, UNSEEN, WITH_CLUSTER, WITH_SMALL_DISKS, WITH_STANDBY,
+};
 use self::run::play;
 use self::stage::Stage;
 use testkit::Dice;
@@ -78,6 +81,17 @@ async fn every_row_holds() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fifty_thousand_survive_a_hundred_kills() -> anyhow::Result<()> {
+    let seed = setting("SHEQUN_MATRIX_SEED").unwrap_or_else(Dice::any_seed);
+    println!("SHEQUN_MATRIX_SEED={seed}");
+    let mut stage = Stage::set("kills", seed).await?;
+    let report = play(&mut stage, &HUNDRED_KILLS, HUNDRED_KILLS_CONTACTS).await?;
+    println!("{report}");
+    ensure!(report.broken.is_empty(), "SHEQUN_MATRIX_SEED={seed} breaks it");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "not yet seen to hold on a quiet machine: `tests/run.sh soak unseen`"]
 async fn every_row_of_a_cluster_holds() -> anyhow::Result<()> {
     hold(WITH_CLUSTER, async |seed| {
@@ -91,6 +105,16 @@ async fn every_row_of_a_cluster_holds() -> anyhow::Result<()> {
 async fn every_row_of_a_standby_holds() -> anyhow::Result<()> {
     hold(WITH_STANDBY, async |seed| {
         Stage::with_standby("standby", seed).await
+    })
+    .await
+}
+
+/// Needs the right to mount, as root has it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "not yet seen to hold on a quiet machine: `tests/run.sh soak unseen`"]
+async fn every_row_of_small_disks_holds() -> anyhow::Result<()> {
+    hold(WITH_SMALL_DISKS, async |seed| {
+        Stage::with_small_disks("disks", seed).await
     })
     .await
 }

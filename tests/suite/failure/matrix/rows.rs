@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::crowd::Mass::{self, Enterprise, Member};
-use super::fault::{Fault, MIXED_MAX};
+use super::fault::{Fault, KILLS, MIXED_MAX};
 
 pub(crate) struct Row {
     /// Number and name, as in the matrix.
@@ -169,6 +169,15 @@ pub(crate) const UNSEEN: &[Row] = &[
         .for_few(1_000),
 ];
 
+/// D73: 50,000 recipients.
+pub(crate) const HUNDRED_KILLS: Row = row(
+    "D73 a hundred kills",
+    Fault::KillWorkersOften,
+    0,
+    KILLS * CRASH_REPEATS,
+);
+pub(crate) const HUNDRED_KILLS_CONTACTS: usize = 12_500;
+
 /// Of `make soak` alone.
 pub(crate) const MIX: Row = row("27 a mix", Fault::Mix, 0, MIXED_MAX * 3 * CRASH_REPEATS)
     .that_loses_hints()
@@ -186,3 +195,7 @@ pub(crate) const WITH_CLUSTER: &[Row] = &[
     row("10b lose two of three", Fault::LoseQuorum, 10, CRASH_REPEATS).that_loses_hints(),
 ];
 pub(crate) const WITH_STANDBY: &[Row] = &[row("13 fail over", Fault::FailOver, 30, CRASH_REPEATS)];
+pub(crate) const WITH_SMALL_DISKS: &[Row] = &[
+    row("24a no room for NATS", Fault::FillNats, 30, CRASH_REPEATS).that_loses_hints(),
+    row("24b no room for Postgres", Fault::FillPostgres, 30, CRASH_REPEATS),
+];

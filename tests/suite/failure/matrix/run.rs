@@ -156,7 +156,7 @@ async fn act(
     let due = (point * (crowd.contacts.len() * row.caps()) as f64) as usize;
     let strikes_at_once = matches!(
         row.fault,
-        Fault::CrashWorker(..) | Fault::PoisonChunk | Fault::StopMany
+        Fault::CrashWorker(..) | Fault::KillWorkersOften | Fault::PoisonChunk | Fault::StopMany
     );
     if !strikes_at_once {
         eventually_within(OVER, async || {

@@ -20,6 +20,7 @@ use crate::failure::sink::Sink;
 use crate::isolation::clock::TestClock;
 
 use super::cluster::Cluster;
+use super::disk::Disk;
 use super::standby::Standby;
 
 pub(crate) const WORKERS: [&str; 3] = ["broadcast-worker-1", "broadcast-worker-2", "broadcast-worker-3"];
@@ -33,6 +34,8 @@ pub(crate) const CALL_SECS_MAX: u64 = 5;
 const HEALS: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stage {
+    /// Before the set, which can't remove what is mounted.
+    pub(crate) disks: Option<Disks>,
     pub(crate) set: Set,
     pub(crate) sink: Arc<Sink>,
     pub(crate) api: Api,
@@ -88,6 +91,7 @@ impl Stage {
         set.run(SECOND, None).await?;
         let stack = set.stack();
         Ok(Self {
+            disks: None,
             sink: Arc::new(Sink::open(dice.draw()).await?),
             api: Api::new(stack),
             to_nats,
@@ -118,6 +122,22 @@ impl Stage {
         }
         let url = description.postgres.superuser_url.parse()?;
         stage.tables = pool(&through(url, &stage.to_postgres)?)?;
+        Ok(stage)
+    }
+
+    /// A set whose servers have a disk each, which can be filled.
+    pub(crate) async fn with_small_disks(name: &str, seed: u64) -> anyhow::Result<Self> {
+        let mut stage = Self::set(name, seed).await?;
+        let stack = stage.set.stack();
+        let (state, store) = (stack.state().to_owned(), stack.description().nats.store.clone());
+        for server in ["nats", "postgres"] {
+            stage.signal(server, Signal::SIGKILL)?;
+        }
+        stage.disks = Some(Disks {
+            nats: Disk::move_to(&store).await?,
+            postgres: Disk::move_to(&state.join("postgres")).await?,
+        });
+        stage.heal().await?;
         Ok(stage)
     }
 
@@ -227,6 +247,11 @@ impl Stage {
         })
         .await
     }
+}
+
+pub(crate) struct Disks {
+    pub(crate) nats: Disk,
+    pub(crate) postgres: Disk,
 }
 
 /// Mass message, chunk and lease of whatever is held.
