@@ -14,7 +14,7 @@ use super::away::{is_back, leave_alone};
 use super::settle::{cancel_rest, pause_rest, release, settle};
 use super::{Claim, Claimed, claim};
 use crate::State;
-use crate::channel::Channels;
+use crate::channel::{Channels, Delivered};
 use crate::chunk::{Hint, State as ChunkState, rest_after};
 use crate::error::Error;
 use crate::grip::{Grip, Released};
@@ -22,6 +22,9 @@ use crate::pace::Limiter;
 use crate::store;
 
 const PUT_OFF_AGAIN: Duration = Duration::from_secs(1);
+const SETTLE_AGAIN: Duration = Duration::from_millis(200);
+/// Longer than a database is away while somebody mends it; until then nobody else can take the chunk, either.
+const SETTLE_WITHIN: Duration = Duration::from_mins(10);
 /// After this time a chunk gives its lane to whoever waits, between two sub-batches.
 const LANE_MAX: Duration = Duration::from_secs(5);
 
@@ -90,7 +93,7 @@ pub(crate) async fn work_off(
         let delivered = channel.deliver(&mailing, contacts, pace, grip).await;
         crash_point("broadcast-after-send");
         if !delivered.deliveries.is_empty() {
-            settle(state, claim, &delivered).await?;
+            settle_in_time(state, claim, &delivered, grip).await?;
         }
         if delivered.is_answered() && !has_progress {
             has_progress = true;
@@ -121,6 +124,27 @@ pub(crate) async fn work_off(
         // For another worker, another window, another turn, when its tokens are due, or its receiver is back.
         Some(Released::Draining | Released::WindowOver) | None => {
             release(state, claim, ChunkState::Ready, is_in_doubt).await
+        }
+    }
+}
+
+/// T2 of calls that were made: whoever was called and has no receipt is called again, so it is tried until the database is
+/// back. It is fenced: however late it comes, it changes nothing that is somebody else's by then.
+async fn settle_in_time(
+    state: &State,
+    claim: &Claim,
+    delivered: &Delivered,
+    grip: &Grip,
+) -> Result<(), Error> {
+    let called = Instant::now();
+    loop {
+        let is_last = called.elapsed() > SETTLE_WITHIN || grip.released() == Some(Released::Draining);
+        match settle(state, claim, delivered).await {
+            Err(error) if error.is_passing() && !is_last => {
+                tracing::warn!(error = error.chain(), "receipts not written yet");
+                tokio::time::sleep(SETTLE_AGAIN).await;
+            }
+            settled => return settled,
         }
     }
 }
