@@ -1,6 +1,7 @@
 //! The channels a mass message can take: a closed set. Each module says what it can dedupe by.
 
 pub(crate) mod account;
+mod calls;
 mod inbox;
 pub(crate) mod webhook;
 
