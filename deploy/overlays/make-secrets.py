@@ -46,7 +46,7 @@ def values(state: State) -> tuple[dict[str, str], dict[str, str]]:
         return state.secrets(NAMES), {path.name: path.read_text() for path in state.keys.iterdir()}
 
 
-def items(known: dict[str, str], keys: dict[str, str], namespace: str, host: str) -> list[dict]:
+def items(known: dict[str, str], keys: dict[str, str], namespace: str, host: str, smtp_url: str | None) -> list[dict]:
     def url(role: str) -> str:
         return f"postgres://{role}:{known[role]}@{host}:5432/{DATABASE}"
 
@@ -65,6 +65,8 @@ def items(known: dict[str, str], keys: dict[str, str], namespace: str, host: str
         made += [thing("Secret", f"{described['binary']}-runtime", namespace, runtime),
                  thing("Secret", f"{described['binary']}-owner", namespace,
                        {"database-url": url(owner), "database-password": known[owner]})]
+    if smtp_url is not None:  # the one value nobody can make up
+        made.append(thing("Secret", "broadcast-mail", namespace, {"smtp-url": smtp_url}))
     return made
 
 
@@ -72,6 +74,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--postgres-host", default="postgres-rw", help="CloudNativePG: postgres-rw; local: postgres")
+    parser.add_argument("--smtp-url-file", type=Path, help="holds the URL of the mail server, with its password")
     parser.add_argument("--state", type=Path, help="where the values are kept")
     parser.add_argument("--names", action="store_true", help="only names and keys, no values")
     arguments = parser.parse_args()
@@ -81,7 +84,10 @@ def main() -> int:
     except Failed as failure:
         print(f"secrets: {failure}", file=sys.stderr)
         return 1
-    made = items(known, keys, arguments.namespace, arguments.postgres_host)
+    smtp_url = arguments.smtp_url_file.read_text().strip() if arguments.smtp_url_file else None
+    if arguments.names:
+        smtp_url = ""
+    made = items(known, keys, arguments.namespace, arguments.postgres_host, smtp_url)
     if arguments.names:
         for one in made:
             print(one["kind"], one["metadata"]["name"], *(one.get("data") or one["stringData"]))

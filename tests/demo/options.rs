@@ -10,7 +10,7 @@ use testkit::repository;
 #[derive(clap::Parser)]
 #[command(name = "demo")]
 pub(crate) struct Options {
-    /// A CSV file of contacts: external_id,name and any of phone,birth_month,tags.
+    /// A CSV file of contacts: external_id,name and any of phone,email,birth_month,tags.
     #[arg(long, env = "CONTACTS", default_value_os_t = file("contacts.csv"))]
     pub(crate) contacts: PathBuf,
     /// A CSV file of orders: order,event,occurred_at,buyer,referrer,sku,qty,unit_price,refund,refund_amount.

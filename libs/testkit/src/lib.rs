@@ -1,4 +1,4 @@
-//! Real Postgres, real NATS and the real services for tests: the local stack, a database per
+//! Real Postgres, real NATS, a real mail server and the real services for tests: the local stack, a database per
 //! test, processes to kill, probes that wait for an event or a condition.
 
 mod database;
@@ -6,6 +6,7 @@ mod dice;
 mod eventually;
 mod fuzz;
 mod http;
+mod mail_server;
 mod probe;
 mod set;
 mod stack;
@@ -15,6 +16,7 @@ pub use dice::Dice;
 pub use eventually::{eventually, eventually_within};
 pub use fuzz::fuzz;
 pub use http::http;
+pub use mail_server::{Email, MailEvent, MailRule, MailServer};
 pub use nix::sys::signal::Signal;
 pub use probe::Probe;
 pub use set::{READY, Set, succeed};

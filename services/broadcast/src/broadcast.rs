@@ -63,6 +63,8 @@ pub(crate) enum ChannelName {
     Inbox,
     /// The tenant's own system, which takes it further.
     Webhook,
+    /// An e-mail in the sending member's name, to the contact's address.
+    Email,
 }
 
 impl ChannelName {
@@ -70,6 +72,7 @@ impl ChannelName {
         match self {
             Self::Inbox => "inbox",
             Self::Webhook => "webhook",
+            Self::Email => "email",
         }
     }
 }
@@ -226,7 +229,7 @@ impl TryFrom<i32> for HeldOutPpm {
 }))]
 pub(crate) struct AcceptBroadcast {
     pub kind: Kind,
-    /// For the staff; recipients don't see it.
+    /// For the staff; recipients see it as the subject of an e-mail, and nowhere else.
     pub title: Text<80>,
     /// What everybody gets, as it is. Either this or `content`.
     pub text: Option<Multiline<2000>>,

@@ -1,6 +1,8 @@
 //! The channels a mass message can take: a closed set. Each module says what it can dedupe by.
 
 pub(crate) mod account;
+mod calls;
+mod email;
 mod inbox;
 pub(crate) mod webhook;
 
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use contracts::{BroadcastId, ContactId, MemberId, MessageId, TenantId};
 
+use self::account::Accounts;
 use crate::State;
 use crate::broadcast::{ChannelName, Kind};
 use crate::cap::not_among;
@@ -17,6 +20,7 @@ use crate::content::said::Said;
 use crate::dead::Dead;
 use crate::failure::Failure;
 use crate::grip::Grip;
+use crate::mail::Mailboxes;
 use crate::ops::Claim;
 use crate::opt_out::Links;
 use crate::outcome::Outcome;
@@ -29,7 +33,11 @@ pub(crate) struct Mailing {
     pub broadcast: BroadcastId,
     pub kind: Kind,
     pub member: MemberId,
+    /// For the subject of an e-mail.
+    pub title: String,
     pub letter: Letter,
+    /// Where e-mails go; empty but for those.
+    pub mailboxes: Mailboxes,
     /// The way out of marketing, which stands in every message.
     pub links: Links,
 }
@@ -92,12 +100,17 @@ pub(crate) struct Away {
 /// What this process has of all channels.
 pub(crate) struct Channels {
     webhooks: webhook::Client,
+    /// None where no e-mails are sent.
+    line: Option<email::Line>,
+    mail_accounts: Accounts,
 }
 
 impl Channels {
     pub(crate) fn open(state: &State) -> anyhow::Result<Self> {
         Ok(Self {
             webhooks: webhook::Client::new(state)?,
+            line: state.mail.as_ref().and_then(email::Line::new),
+            mail_accounts: Accounts::default(),
         })
     }
 
@@ -106,6 +119,12 @@ impl Channels {
         match claim.channel {
             ChannelName::Inbox => Channel::Inbox(inbox::Inbox),
             ChannelName::Webhook => Channel::Webhook(self.webhooks.to(state, claim)),
+            ChannelName::Email => Channel::Email(email::Email::new(
+                state,
+                self.line.as_ref(),
+                &self.mail_accounts,
+                claim,
+            )),
         }
     }
 }
@@ -113,6 +132,7 @@ impl Channels {
 pub(crate) enum Channel<'a> {
     Inbox(inbox::Inbox),
     Webhook(webhook::Webhook<'a>),
+    Email(email::Email<'a>),
 }
 
 impl Channel<'_> {
@@ -121,7 +141,7 @@ impl Channel<'_> {
     pub(crate) fn sub_batch_recipients(&self, knobs: &Knobs) -> usize {
         match self {
             Self::Inbox(_) => usize::try_from(knobs.chunk_recipients_max).unwrap_or(1),
-            Self::Webhook(_) => knobs.sub_batch_recipients(),
+            Self::Webhook(_) | Self::Email(_) => knobs.sub_batch_recipients(),
         }
     }
 
@@ -166,6 +186,7 @@ impl Channel<'_> {
         match self {
             Self::Inbox(inbox) => inbox.deliver(mailing, contacts, pace, grip).await,
             Self::Webhook(webhook) => webhook.deliver(mailing, contacts, pace, grip).await,
+            Self::Email(email) => email.deliver(mailing, contacts, pace, grip).await,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lettre::Address;
+use secrecy::SecretString;
 use url::Url;
 
 /// Broadcast: mass messages, the caps on them, and contacts' inboxes.
@@ -13,6 +15,9 @@ pub struct Config {
 
     #[command(flatten)]
     pub knobs: Knobs,
+
+    #[command(flatten)]
+    pub mail: MailSettings,
 
     /// Where customers answers peers: audiences and the names of recipients are taken from there
     #[arg(
@@ -170,7 +175,7 @@ pub struct Knobs {
           value_parser = clap::value_parser!(u16).range(1..))]
     pub webhook_calls_max: u16,
 
-    /// Attempts to reach a webhook for one recipient
+    /// Attempts to reach a webhook, or to hand over an e-mail, for one recipient
     #[arg(
         long,
         env = "SHEQUN_WEBHOOK_ATTEMPTS_MAX",
@@ -201,6 +206,30 @@ pub struct Knobs {
         value_name = "SECONDS"
     )]
     pub retry_after_secs_max: u64,
+}
+
+/// How e-mails leave.
+#[derive(Clone, Debug, clap::Args)]
+pub struct MailSettings {
+    /// The address that e-mails come from, and answers and bounces go to; without it there is no channel `email`. The
+    /// same for `serve` and every worker
+    #[arg(long, env = "SHEQUN_MAIL_FROM", value_name = "ADDRESS")]
+    pub mail_from: Option<Address>,
+
+    /// The mail server, for workers: smtps://user:password@host, or smtp://… with STARTTLS; ?tls=none for a relay beside
+    /// us, without a password
+    #[arg(long, env = "SHEQUN_SMTP_URL", hide_env_values = true, value_name = "URL")]
+    pub smtp_url: Option<SecretString>,
+
+    /// Connections to the mail server that a worker has at most: each of its chunks has its share, one at least
+    #[arg(long, env = "SHEQUN_SMTP_CONNECTIONS_MAX", default_value_t = 10, value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub smtp_connections_max: u16,
+
+    /// Seconds the mail server has to take an e-mail
+    #[arg(long, env = "SHEQUN_SMTP_TIMEOUT_SECS", default_value_t = 30, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub smtp_timeout_secs: u64,
 }
 
 impl Knobs {

@@ -52,6 +52,8 @@ pub(crate) enum Error {
     WebhookUnknown,
     #[error("the tenant has set no webhook")]
     WebhookUnset,
+    #[error("no e-mails are sent from here")]
+    MailUnset,
     #[error("the webhook's url can't be used: {0}")]
     WebhookUrl(#[from] crate::webhook::UrlError),
     #[error("too many streams are open")]
@@ -171,6 +173,9 @@ impl From<Error> for Problem {
             Error::WebhookUnset => {
                 say(Class::NotFound, "webhook_unset").remedy("set one with PUT /v1/webhook")
             }
+            Error::MailUnset => say(Class::Refused, "mail_unset").field("channel").remedy(
+                "use another channel, or have whoever runs this set SHEQUN_MAIL_FROM and SHEQUN_SMTP_URL",
+            ),
             Error::WebhookUrl(_) => say(Class::Invalid, "webhook_url")
                 .field("url")
                 .remedy("give an https URL of a public host, without user name or password"),

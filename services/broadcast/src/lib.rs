@@ -18,6 +18,7 @@ mod grpc;
 mod http;
 mod list;
 mod live;
+mod mail;
 mod message;
 mod ops;
 mod opt_out;
@@ -54,9 +55,10 @@ use tonic::service::Routes;
 use tonic::transport::Channel;
 use url::Url;
 
-pub use config::{Command, Config, Knobs};
+pub use config::{Command, Config, Knobs, MailSettings};
 
 use crate::live::Streams;
+use crate::mail::Mail;
 use crate::queue::Queue;
 use crate::watch::Watches;
 
@@ -74,6 +76,8 @@ pub struct State {
     customers: Channel,
     /// Who sits where: of `serve` alone, a worker resolves no audience.
     groups: Option<Channel>,
+    /// How e-mails leave; none where none do.
+    mail: Option<Mail>,
     knobs: Knobs,
     streams: Streams,
     watches: Watches,
@@ -133,6 +137,11 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 async fn work(config: &Config) -> anyhow::Result<()> {
     let process = Process::start("broadcast", &config.settings)?;
     let (state, link) = start(&process, config, None).await?;
+    let is_sender = state.mail.as_ref().is_none_or(|mail| mail.server.is_some());
+    anyhow::ensure!(
+        is_sender,
+        "SHEQUN_MAIL_FROM is set without SHEQUN_SMTP_URL, which a worker sends by"
+    );
     let queue = Queue::new(link.bus, config.knobs.lease());
     process.spawn("worker", worker::work(state, queue, process.stopping()));
     process.serve_ops().await
@@ -141,6 +150,7 @@ async fn work(config: &Config) -> anyhow::Result<()> {
 /// What both modes have.
 async fn start(process: &Process, config: &Config, groups: Option<Channel>) -> anyhow::Result<(State, Link)> {
     config.knobs.check()?;
+    let mail = Mail::open(&config.mail, config.settings.dev)?;
     let link = Link::open(process).await?;
     ops::count_from_zero();
     let state = State {
@@ -149,6 +159,7 @@ async fn start(process: &Process, config: &Config, groups: Option<Channel>) -> a
         signer: process.signer.clone(),
         customers: process.channel("customers", &config.customers_grpc)?,
         groups,
+        mail,
         knobs: config.knobs,
         streams: Streams::new(config.knobs.streams_max.into(), process.leaving()),
         watches: Watches::new(process.leaving()),

@@ -57,6 +57,8 @@ pub(crate) struct Contact {
     pub(crate) language: String,
     /// E.164.
     pub(crate) phone: Option<String>,
+    /// Where e-mails go.
+    pub(crate) email: Option<String>,
     /// `YYYY-MM`
     pub(crate) birth_month: Option<String>,
     /// Whether marketing messages are welcome.

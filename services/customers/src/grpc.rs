@@ -176,6 +176,7 @@ fn addressee(found: store::addressee::Addressee) -> Addressee {
             .unwrap_or_default(),
         member_alias: found.member_alias,
         follows: found.follows,
+        email: found.email.unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,7 @@ mod audience;
 mod code;
 mod config;
 mod contact;
+mod email;
 mod error;
 mod events;
 mod grpc;

@@ -64,7 +64,7 @@ fn plain(written: &str) -> Result<(Option<String>, String), PhoneError> {
 }
 
 /// What a Japanese or Chinese keyboard types for the same character.
-fn half_width(character: char) -> char {
+pub(crate) fn half_width(character: char) -> char {
     match character {
         '\u{3000}' => ' ',
         // Full-width forms stand in the order of ASCII.

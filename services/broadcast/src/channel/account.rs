@@ -7,11 +7,15 @@ use std::time::{Duration, Instant};
 
 use contracts::TenantId;
 
+use crate::config::Knobs;
+
 /// Retries in hand at the beginning; each answer earns one more, so that they never outnumber what is taken by far.
 const RETRIES_AT_FIRST: u32 = 20;
 const RETRIES_MAX: u32 = 100;
 /// An answer as old as this says nothing of the receiver any more.
 const ANSWER_SECS_MAX: u64 = 60;
+/// Recipients a receiver fails on one after the other at every attempt; with one more it is the receiver's failure.
+const POISONED_IN_ROW_MAX: u32 = 3;
 /// Beyond it those that nobody uses are forgotten.
 const ACCOUNTS_MAX: usize = 10_000;
 
@@ -107,15 +111,17 @@ impl Account {
 pub(crate) struct Accounts(Mutex<HashMap<TenantId, Arc<Account>>>);
 
 impl Accounts {
-    pub(crate) fn of(&self, tenant: TenantId, failures_max: u32) -> Arc<Account> {
+    /// The tenant's, with another chance: a claim is going to call it.
+    pub(crate) fn of(&self, tenant: TenantId, knobs: &Knobs) -> Arc<Account> {
+        let failures_max = knobs.webhook_attempts_max * POISONED_IN_ROW_MAX;
         let mut accounts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if accounts.len() >= ACCOUNTS_MAX {
             accounts.retain(|_, account| Arc::strong_count(account) > 1);
         }
         let account = accounts.entry(tenant);
-        account
-            .or_insert_with(|| Arc::new(Account::new(failures_max)))
-            .clone()
+        let account = account.or_insert_with(|| Arc::new(Account::new(failures_max)));
+        account.try_again();
+        account.clone()
     }
 }
 

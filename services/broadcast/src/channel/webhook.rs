@@ -1,9 +1,6 @@
 //! The tenant's own system, called as Standard Webhooks says. It can dedupe by the `webhook-id` header (also `id` in the
 //! body), which is the same in every attempt; a repetition happens after a lost answer, and for at most 50 recipients
 //! per worker crash.
-//!
-//! A recipient dies when the receiver refuses, or fails five times on it while it takes others. A receiver that takes
-//! nobody is away: nobody dies of that for hours, and it costs next to no lane.
 
 mod client;
 
@@ -12,32 +9,31 @@ pub(crate) use client::Client;
 pub(crate) use client::Directory;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use contracts::{BroadcastId, ContactId, MemberId, MessageId, TenantId};
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde::Serialize;
 use tokio::time::timeout;
 
-use super::account::{Account, jitter};
+use super::account::Account;
+use super::calls::{Caller, Failed};
 use super::{Delivered, Delivery, Mailing};
 use crate::State;
 use crate::broadcast::Kind;
 use crate::content::Language;
 use crate::content::card::Card;
 use crate::failure::Failure;
-use crate::grip::{Grip, Released};
+use crate::grip::Grip;
 use crate::message;
 use crate::outcome::Outcome;
 use crate::pace::Pace;
-use crate::webhook::{Secret, Target, back_off, retry_after, signatures};
+use crate::webhook::{Secret, Target, retry_after, signatures};
 
 /// Of an answer no more is read, and nothing of it is used: it is only read so that the connection can go on.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// Attempts for a recipient while the receiver answers nobody, one if that took its time; the chunk comes again.
-const SILENT_ATTEMPTS_MAX: u32 = 3;
 const ANSWER_WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// What a receiver gets.
@@ -65,29 +61,7 @@ pub(crate) struct Webhook<'a> {
     target: Option<Target>,
     secrets: &'a [Secret],
     account: Arc<Account>,
-    /// Then one attempt says enough.
     is_trial: bool,
-}
-
-/// An attempt that the receiver did not take.
-struct Failed {
-    failure: Failure,
-    retry_after: Option<Duration>,
-    is_handed: bool,
-}
-
-/// What became of one recipient.
-enum Called {
-    Ended(Delivery),
-    /// For later: the grip is gone.
-    Released {
-        is_handed: bool,
-    },
-    /// For later: the receiver is away, or has asked for that much time.
-    Away {
-        is_handed: bool,
-        asked: Option<Duration>,
-    },
 }
 
 impl Webhook<'_> {
@@ -110,95 +84,19 @@ impl Webhook<'_> {
                 ..Delivered::default()
             };
         };
-        // Boxed and collected, or the compiler can't see that the stream may move between threads.
-        let calls: Vec<_> = contacts
-            .iter()
-            .enumerate()
-            .map(|(i, &contact)| self.call(target, mailing, contact, pace.at(i), grip).boxed())
-            .collect();
-        let mut calls = stream::iter(calls).buffer_unordered(self.state.knobs.webhook_calls_max.into());
-        let mut delivered = Delivered::default();
-        while let Some(called) = calls.next().await {
-            match called {
-                Called::Ended(delivery) => delivered.deliveries.push(delivery),
-                Called::Released { is_handed } => delivered.is_in_doubt |= is_handed,
-                Called::Away { is_handed, asked } => {
-                    delivered.is_in_doubt |= is_handed;
-                    let away = delivered.away.get_or_insert_default();
-                    away.asked = away.asked.max(asked);
-                }
-            }
-        }
-        if let Some(away) = &mut delivered.away {
-            away.is_answering = self.account.answers();
-        }
-        delivered
-    }
-
-    /// One recipient: up to `webhook_attempts_max` attempts, none of them started without the grip, and none beyond what
-    /// the account's budget has.
-    async fn call(
-        &self,
-        target: &Target,
-        mailing: &Mailing,
-        contact: ContactId,
-        due: Instant,
-        grip: &Grip,
-    ) -> Called {
-        let ended = |outcome, is_handed, failure| {
-            Called::Ended(Delivery {
-                contact,
-                outcome,
-                is_handed,
-                failure,
-            })
+        let caller = Caller {
+            account: &self.account,
+            knobs: &self.state.knobs,
+            grip,
+            is_trial: self.is_trial,
         };
-        let (mut at, mut is_handed, mut attempt) = (due, false, 0);
-        loop {
-            match grip.wait_until(at).await {
-                None => {}
-                Some(Released::Cancelled) if is_handed => return ended(Outcome::Cancelled, true, None),
-                Some(_) => return Called::Released { is_handed },
-            }
-            if self.account.is_down() {
-                return Called::Away {
-                    is_handed,
-                    asked: None,
-                };
-            }
-            attempt += 1;
-            let failed = match self.attempt(target, mailing, contact).await {
-                Ok(()) => {
-                    self.account.has_answered();
-                    return ended(Outcome::Delivered, true, None);
-                }
-                Err(failed) => failed,
-            };
-            is_handed |= failed.is_handed;
-            if failed.failure.is_final() {
-                self.account.has_answered();
-                return ended(Outcome::Dead, true, Some(failed.failure));
-            }
-            self.account.has_failed();
-            let (failure, asked) = (failed.failure, failed.retry_after);
-            if self.is_trial {
-                return Called::Away { is_handed, asked };
-            }
-            if attempt == self.state.knobs.webhook_attempts_max {
-                return match !failure.is_the_receivers() && self.account.answers() {
-                    true => ended(Outcome::Dead, is_handed, Some(failure)),
-                    false => Called::Away { is_handed, asked },
-                };
-            }
-            // A lane is too dear to wait longer in it, or for one that has answered nobody.
-            let is_long = asked.is_some_and(|asked| asked > self.state.knobs.retry_after_max());
-            let is_dear = attempt >= SILENT_ATTEMPTS_MAX || failure == Failure::TimedOut;
-            let is_silent = is_dear && !self.account.answers();
-            if is_long || is_silent || !self.account.take_retry() {
-                return Called::Away { is_handed, asked };
-            }
-            at = Instant::now() + asked.unwrap_or_else(|| jitter(back_off(attempt)));
-        }
+        // Boxed and collected, or the compiler can't see that the stream may move between threads.
+        let calls = contacts.iter().enumerate().map(|(i, &contact)| {
+            let attempt = move || self.attempt(target, mailing, contact);
+            caller.call(contact, pace.at(i), attempt).boxed()
+        });
+        let calls = calls.collect();
+        caller.gather(calls, caller.knobs.webhook_calls_max.into()).await
     }
 
     async fn attempt(&self, target: &Target, mailing: &Mailing, contact: ContactId) -> Result<(), Failed> {

@@ -77,6 +77,7 @@ impl Personal {
                     contact,
                     name: String::new(),
                     language: String::new(),
+                    email: String::new(),
                     member: None,
                     member_alias: String::new(),
                     is_friend: true,

@@ -22,6 +22,8 @@ pub(crate) struct Person {
     pub name: String,
     /// BCP 47; empty while unknown.
     pub language: String,
+    /// Where e-mails to them go; empty while unknown.
+    pub email: String,
     /// Who speaks to them.
     pub member: Option<MemberId>,
     /// What they see of that member; empty while unknown.

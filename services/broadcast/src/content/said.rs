@@ -30,6 +30,25 @@ impl Said {
         }
     }
 
+    /// As lines, for an e-mail that is read as text. No link leads elsewhere than to https.
+    pub(crate) fn words(&self) -> String {
+        let mut words = self.text.clone();
+        for card in &self.attachments {
+            let lines = match card {
+                Card::Image(picture) => vec![picture.url.as_ref().map_or("", |url| url.as_str())],
+                Card::Link(link) => vec![
+                    link.title.as_str(),
+                    link.desc.as_deref().unwrap_or_default(),
+                    https_or_nothing(&link.url),
+                ],
+                Card::MiniProgram(card) => vec![card.title.as_str()],
+            };
+            let lines: Vec<_> = lines.into_iter().filter(|line| !line.is_empty()).collect();
+            words = format!("{words}\n\n{}", lines.join("\n"));
+        }
+        words
+    }
+
     /// As the body of a page or an e-mail. Nothing said can end up as markup, and no link leads elsewhere than to https.
     pub(crate) fn html(&self) -> String {
         let mut html = String::with_capacity(self.text.len() * 2);
@@ -65,7 +84,7 @@ fn https_or_nothing(url: &str) -> &str {
 }
 
 /// For text and for attributes in double quotes.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -110,6 +129,21 @@ mod tests {
             "<p>&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;<br>&amp;</p>\
              <p><a href=\"https://shop.example/?a=1&amp;b=&quot;2&quot;\" rel=\"noopener noreferrer\">&lt;b&gt;</a><br>&lt;b&gt;</p>\
              <p><a href=\"\" rel=\"noopener noreferrer\">x</a><br>x</p>"
+        );
+    }
+
+    #[test]
+    fn lines_show_what_a_page_shows() {
+        let said = Said {
+            attachments: vec![
+                link("Serum", "https://shop.example/?a=1"),
+                link("x", "javascript:alert(1)"),
+            ],
+            ..Said::plain("<b>")
+        };
+        assert_eq!(
+            said.words(),
+            "<b>\n\nSerum\nSerum\nhttps://shop.example/?a=1\n\nx\nx"
         );
     }
 

@@ -28,10 +28,12 @@ pub(crate) async fn accept(
     if !store::tenant::is_verified(&mut *tx, agent.tenant).await? {
         return Err(Error::TenantUnverified);
     }
-    if command.channel == ChannelName::Webhook
-        && store::tenant::webhook(&mut *tx, agent.tenant).await?.is_none()
-    {
-        return Err(Error::WebhookUnknown);
+    match command.channel {
+        ChannelName::Webhook if store::tenant::webhook(&mut *tx, agent.tenant).await?.is_none() => {
+            return Err(Error::WebhookUnknown);
+        }
+        ChannelName::Email if state.mail.is_none() => return Err(Error::MailUnset),
+        ChannelName::Inbox | ChannelName::Webhook | ChannelName::Email => {}
     }
     check_lists(&mut tx, &command.audience).await?;
     let broadcast = Broadcast::accept(command, said, agent.member, now);

@@ -1,8 +1,8 @@
-//! Who a claimed chunk's recipients are, as far as the words for them need it (decisions/0007).
+//! Who a claimed chunk's recipients are, as far as the words for them, or e-mails to them, need it (decisions/0007).
 //!
-//! Cost: nothing where all get the same; else one call to customers for the chunk, at most 500 names and languages, which
-//! live as long as this attempt to send it. It is asked before any call of the channel is started, so a chunk whose
-//! people can't be told just rests.
+//! Cost: nothing where all get the same, but by e-mail; else one call to customers for the chunk, at most 500 names,
+//! languages and addresses, which live as long as this attempt to send it. It is asked before any call of the channel is
+//! started, so a chunk whose people can't be told just rests.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -14,38 +14,48 @@ use tonic::Status;
 
 use super::Claim;
 use crate::State;
+use crate::broadcast::ChannelName;
 use crate::channel::Mailing;
+use crate::content::Content;
 use crate::content::letter::{Personal, Sender};
 use crate::content::reader::Person;
 use crate::error::Error;
+use crate::mail::Mailboxes;
 
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
 /// What the chunk's recipients get.
 pub(super) async fn address<'a>(state: &State, claim: &'a Claim) -> Result<Cow<'a, Mailing>, Error> {
-    let content = claim.content.as_ref();
-    let Some(content) = content.filter(|content| !content.is_same_for_all()) else {
-        return Ok(Cow::Borrowed(&claim.mailing));
-    };
-    let mailing = &claim.mailing;
-    let people = if content.needs_people() {
+    let content = claim
+        .content
+        .as_ref()
+        .filter(|content| !content.is_same_for_all());
+    let (mailing, is_mail) = (&claim.mailing, claim.channel == ChannelName::Email);
+    if content.is_none() && !is_mail {
+        return Ok(Cow::Borrowed(mailing));
+    }
+    let people = if is_mail || content.is_some_and(Content::needs_people) {
         let member = Some(mailing.member);
         let asked = people(state, mailing.tenant, &claim.allowed, member).await;
         asked.map_err(|error| error.before_any_call())?
     } else {
         vec![]
     };
-    let sender = Sender {
-        signer: state.signer.clone(),
-        tenant: mailing.tenant,
-        broadcast: mailing.broadcast,
-        member: mailing.member,
-    };
-    let personal = Personal::new(content.clone(), sender, people);
-    Ok(Cow::Owned(Mailing {
-        letter: mailing.letter.personal(personal),
-        ..mailing.clone()
-    }))
+    let mut addressed = mailing.clone();
+    if is_mail {
+        addressed.mailboxes = Mailboxes::of(&people);
+    }
+    if let Some(content) = content {
+        let sender = Sender {
+            signer: state.signer.clone(),
+            tenant: mailing.tenant,
+            broadcast: mailing.broadcast,
+            member: mailing.member,
+        };
+        let personal = Personal::new(content.clone(), sender, people);
+        addressed.letter = mailing.letter.personal(personal);
+    }
+    Ok(Cow::Owned(addressed))
 }
 
 /// What customers knows of up to 500 contacts, with the member who speaks to them: the one asked for, or for each the
@@ -77,6 +87,7 @@ fn person(told: Addressee) -> Result<Person, Error> {
         contact: told.contact_id.parse().map_err(malformed)?,
         name: told.name,
         language: told.language,
+        email: told.email,
         member: member.map_err(malformed)?,
         member_alias: told.member_alias,
         is_friend: told.follows,

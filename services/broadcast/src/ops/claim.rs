@@ -20,6 +20,7 @@ use crate::content::Content;
 use crate::content::letter::Letter;
 use crate::content::said::Said;
 use crate::error::Error;
+use crate::mail::Mailboxes;
 use crate::opt_out::Links;
 use crate::outcome::Outcome;
 use crate::pace::Rates;
@@ -172,6 +173,8 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
             broadcast: hint.chunk.broadcast,
             kind: found.kind,
             member: found.member,
+            title: found.title,
+            mailboxes: Mailboxes::default(),
             letter: Letter::same(Said {
                 language: found.content.as_ref().map(|content| content.language()),
                 text: found.text,

@@ -22,6 +22,7 @@ pub(crate) struct Found {
     pub attempts: i32,
     pub member: MemberId,
     pub kind: Kind,
+    pub title: String,
     pub text: String,
     pub attachments: Json<Vec<Card>>,
     pub content: Option<Json<Content>>,
@@ -105,7 +106,7 @@ pub(crate) async fn lock(
     sqlx::query_as!(
         Found,
         r#"select chunk.state as "state: State", epoch, coalesce(lease_until < now(), false) as "is_lease_expired!",
-             attempts, member_id as "member: MemberId", kind as "kind: Kind", text,
+             attempts, member_id as "member: MemberId", kind as "kind: Kind", title, text,
              attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>",
              channel as "channel: ChannelName",
              broadcast.rate_per_s, account_rate.rate_per_s as "tenant_rate_per_s?",

@@ -44,6 +44,9 @@ pub(super) struct Customers {
     pub(super) asked: Arc<Mutex<Vec<StreamRecipientsRequest>>>,
     /// Name and language of those of the entries it tells them of.
     pub(super) people: Arc<Mutex<BTreeMap<ContactId, (String, String)>>>,
+    /// Their e-mail addresses, and the alias of every member; `小雨` unless told.
+    pub(super) emails: Arc<Mutex<BTreeMap<ContactId, String>>>,
+    pub(super) alias: Arc<Mutex<Option<String>>>,
     /// Calls for names so far, and how many of the next ones fail.
     pub(super) named: Arc<AtomicUsize>,
     pub(super) silent: Arc<AtomicUsize>,
@@ -61,6 +64,11 @@ async fn serve(router: Router) -> url::Url {
 impl Customers {
     pub(super) async fn serve(self) -> url::Url {
         serve(tonic::transport::Server::builder().add_service(CustomersServiceServer::new(self))).await
+    }
+
+    fn told_email(&self, contact: &str) -> String {
+        let emails = self.emails.lock().unwrap();
+        emails.get(&contact.parse().unwrap()).cloned().unwrap_or_default()
     }
 
     fn recipients(&self, request: &StreamRecipientsRequest) -> (Vec<Befriended>, Vec<ContactId>) {
@@ -126,6 +134,12 @@ impl CustomersService for Customers {
         }
         let request = request.into_inner();
         let people = self.people.lock().unwrap();
+        let alias = self
+            .alias
+            .lock()
+            .unwrap()
+            .clone()
+            .unwrap_or_else(|| "小雨".to_owned());
         let mut addressees: Vec<_> = request
             .contact_ids
             .iter()
@@ -148,7 +162,8 @@ impl CustomersService for Customers {
                     language,
                     follows: entries.iter().any(is_friend),
                     member_id,
-                    member_alias: "小雨".to_owned(),
+                    member_alias: alias.clone(),
+                    email: self.told_email(id),
                 })
             })
             .collect();

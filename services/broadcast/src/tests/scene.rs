@@ -15,6 +15,7 @@ use crate::chunk::Hint;
 use crate::error::Error;
 use crate::grip::Grip;
 use crate::live::Streams;
+use crate::mail::Mail;
 use crate::ops::{self, Answer, Claim};
 use crate::share::Turns;
 use crate::task::{Deselected, Task};
@@ -39,8 +40,8 @@ impl Scene {
         let test = testkit::database("broadcast", async |url| outbox::migrate(&url, &MIGRATOR).await)
             .await
             .unwrap();
+        let config = Config::parse_from([&["broadcast"], knobs, &["serve"]].concat());
         let env = &Stack::shared().unwrap().process("broadcast").env.clone();
-        let arguments = [&["broadcast"], knobs, &["serve"]].concat();
         let (customers, groups) = (Customers::default(), Groups::default());
         let stopping = CancellationToken::new();
         let state = State {
@@ -54,7 +55,8 @@ impl Scene {
             .unwrap(),
             customers: chassis::grpc::channel(&customers.clone().serve().await).unwrap(),
             groups: Some(chassis::grpc::channel(&groups.clone().serve().await).unwrap()),
-            knobs: Config::parse_from(arguments).knobs,
+            mail: Mail::open(&config.mail, true).unwrap(),
+            knobs: config.knobs,
             watches: Watches::new(CancellationToken::new()),
             public_url: "https://m.example.com".parse().unwrap(),
             streams: Streams::new(2, stopping.clone()),

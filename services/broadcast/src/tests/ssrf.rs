@@ -18,6 +18,7 @@ use crate::channel::{Delivered, Mailing};
 use crate::content::letter::Letter;
 use crate::content::said::Said;
 use crate::grip::Grip;
+use crate::mail::Mailboxes;
 use crate::opt_out::Links;
 use crate::pace::Pace;
 use crate::webhook::{Receiver, Secret};
@@ -186,7 +187,7 @@ fn directory() -> Directory {
 }
 
 /// Of nobody's.
-pub(super) fn mailing() -> Mailing {
+pub(crate) fn mailing() -> Mailing {
     let tenant = TenantId::new();
     let said = Said {
         language: None,
@@ -198,6 +199,8 @@ pub(super) fn mailing() -> Mailing {
         broadcast: BroadcastId::new(),
         kind: Kind::Enterprise,
         member: MemberId::new(),
+        title: "Spring".to_owned(),
+        mailboxes: Mailboxes::default(),
         letter: Letter::same(said),
         links: Links::new(&"https://m.example.com".parse().unwrap(), tenant, 1, &[7; 32]),
     }

@@ -5,6 +5,7 @@ use contracts::{CodeId, TenantId};
 use tonic::Code;
 
 use super::*;
+use crate::ops::import_contacts::import_contacts;
 use crate::scene::Scene;
 
 fn from<T>(service: &str, tenant: TenantId, message: T) -> Request<T> {
@@ -258,5 +259,41 @@ async fn addressees_are_told_with_who_speaks_to_them() {
     assert_eq!(
         ask("broadcast", scene.tenant, ids(&[contact; 501]), None).await,
         Err(Code::InvalidArgument)
+    );
+}
+
+#[tokio::test]
+async fn an_e_mail_address_is_told_to_who_writes_to_it() {
+    let scene = Scene::new().await;
+    let code = scene.code(&[scene.member("小雨").await], &[]).await;
+    let contact = scene.scan(&code, "wx-1").await.contact_id;
+    let mut told = vec![];
+    let files = [
+        "wx-1,Li,",
+        "wx-1,Li,Li@Example.CN",
+        "wx-1,Li,",
+        "wx-1,Li,li@",
+        "wx-1,Li,new@example.cn",
+    ];
+    for (key, row) in files.iter().enumerate() {
+        let (key, file) = (key.to_string(), format!("external_id,name,email\n{row}\n"));
+        import_contacts(&scene.state, scene.operator(), &key, false, file.as_bytes())
+            .await
+            .unwrap();
+        let request = GetAddresseesRequest {
+            contact_ids: vec![contact.to_string()],
+            member_id: String::new(),
+        };
+        let answer = scene
+            .state
+            .get_addressees(from("broadcast", scene.tenant, request))
+            .await;
+        told.push(answer.unwrap().into_inner().addressees.remove(0).email);
+    }
+    let (li, new) = ("Li@example.cn", "new@example.cn");
+    assert_eq!(
+        told,
+        ["", li, li, li, new],
+        "what is empty or no address leaves what is known"
     );
 }

@@ -7,10 +7,11 @@ use sha2::{Digest, Sha256};
 
 use super::{Rejection, TAGS_MAX};
 use crate::contact::{ContactName, ExternalId};
+use crate::email::Email;
 use crate::phone::Phone;
 use crate::tag::{self, TagName};
 
-const COLUMNS: [&str; 5] = ["external_id", "name", "phone", "birth_month", "tags"];
+const COLUMNS: [&str; 6] = ["external_id", "name", "phone", "email", "birth_month", "tags"];
 const REQUIRED: [&str; 2] = ["external_id", "name"];
 
 /// Why a file's first line is not a header.
@@ -21,7 +22,7 @@ pub(crate) enum HeaderError {
     #[error("column `{0}` is missing from the first line")]
     Missing(&'static str),
     /// By its place, from 1: without a header its name is somebody's.
-    #[error("column {0} of the first line is not one of external_id, name, phone, birth_month, tags")]
+    #[error("column {0} of the first line is not one of external_id, name, phone, email, birth_month, tags")]
     Unknown(usize),
     #[error("column `{0}` stands twice in the first line")]
     Twice(&'static str),
@@ -34,6 +35,7 @@ pub(crate) struct Row {
     pub(crate) external_id: ExternalId,
     pub(crate) name: ContactName,
     pub(crate) phone: Option<Phone>,
+    pub(crate) email: Option<Email>,
     pub(crate) birth_month: Option<String>,
     pub(crate) tags: Vec<TagName>,
 }
@@ -101,12 +103,13 @@ impl Header {
                 )
             })?;
         }
-        let [external_id, name, phone, birth_month, tags] = texts.map(str::trim);
+        let [external_id, name, phone, email, birth_month, tags] = texts.map(str::trim);
         Ok(Row {
             line,
             external_id: text(line, "external_id", external_id)?,
             name: text(line, "name", name)?,
             phone: phone_of(line, phone)?,
+            email: email_of(line, email)?,
             birth_month: birth_month_of(line, birth_month)?,
             tags: tags_of(line, tags)?,
         })
@@ -147,6 +150,16 @@ fn phone_of(line: i32, written: &str) -> Result<Option<Phone>, Rejection> {
     Phone::parse(written)
         .map(Some)
         .map_err(|error| rejection(line, Some("phone"), error.to_string(), remedy))
+}
+
+fn email_of(line: i32, written: &str) -> Result<Option<Email>, Rejection> {
+    if written.is_empty() {
+        return Ok(None);
+    }
+    let remedy = "write it like name@example.com, an international domain as xn--…, or leave it empty";
+    Email::parse(written)
+        .map(Some)
+        .map_err(|error| rejection(line, Some("email"), error.to_string(), remedy))
 }
 
 fn birth_month_of(line: i32, written: &str) -> Result<Option<String>, Rejection> {
@@ -260,7 +273,7 @@ mod tests {
             row.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(),
             ["mama", "vip"]
         );
-        assert_eq!((row.phone, row.birth_month), (None, None));
+        assert_eq!((row.phone, row.email, row.birth_month), (None, None, None));
     }
 
     #[test]
@@ -282,6 +295,20 @@ mod tests {
         assert_eq!((row.line, &*row.external_id), (7, "wx-1"));
         assert_eq!(row.phone.unwrap().as_str(), "+8613800138000");
         assert_eq!(row.birth_month.as_deref(), Some("1990-02"));
+    }
+
+    #[test]
+    fn an_e_mail_address_is_taken_or_rejected_without_being_told() {
+        let header = Header::parse(&record(&[b"external_id", b"name", b"email"])).unwrap();
+        let read = |email: &str| header.row(&record(&[b"wx-1", b"Li", email.as_bytes()]), 3);
+        assert_eq!(
+            read(" li@Example.CN ").unwrap().email.unwrap().as_str(),
+            "li@example.cn"
+        );
+        assert_eq!(read("").unwrap().email, None);
+        let rejected = read("li at example.cn").unwrap_err();
+        assert_eq!((rejected.line, rejected.field.as_deref()), (3, Some("email")));
+        assert_eq!(rejected.reason, "not of the form name@domain");
     }
 
     #[test]

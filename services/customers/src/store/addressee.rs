@@ -12,6 +12,8 @@ pub(crate) struct Addressee {
     /// The member asked for, else the follow that was last active among the members still there (D75).
     pub(crate) member_id: Option<MemberId>,
     pub(crate) member_alias: String,
+    /// Where e-mails to the contact go.
+    pub(crate) email: Option<String>,
     /// Whether that member follows the contact.
     pub(crate) follows: bool,
 }
@@ -24,7 +26,7 @@ pub(crate) async fn find(
 ) -> Result<Vec<Addressee>> {
     sqlx::query_as!(
         Addressee,
-        r#"select contact.contact_id as "contact_id: ContactId", name, language,
+        r#"select contact.contact_id as "contact_id: ContactId", name, language, email,
                coalesce(asked.member_id, sender.member_id) as "member_id: MemberId",
                coalesce(asked.alias, sender.alias, '') as "member_alias!",
                sender.member_id is not null as "follows!"

@@ -29,7 +29,8 @@ pub(crate) async fn list(
 ) -> Result<Vec<Contact>> {
     sqlx::query_as!(
         Contact,
-        r#"select contact_id as "contact_id: ContactId", external_id, name, language, phone, birth_month, marketing,
+        r#"select contact_id as "contact_id: ContactId", external_id, name, language, phone, email, birth_month,
+               marketing,
                array(select tag.name from contact_tag join tag using (tag_id)
                      where contact_tag.contact_id = contact.contact_id order by tag.name) as "tags!",
                created_at
@@ -65,7 +66,8 @@ pub(crate) async fn find(
 ) -> Result<Option<Contact>> {
     sqlx::query_as!(
         Contact,
-        r#"select contact_id as "contact_id: ContactId", external_id, name, language, phone, birth_month, marketing,
+        r#"select contact_id as "contact_id: ContactId", external_id, name, language, phone, email, birth_month,
+               marketing,
                array(select tag.name from contact_tag join tag using (tag_id)
                      where contact_tag.contact_id = contact.contact_id order by tag.name) as "tags!",
                created_at

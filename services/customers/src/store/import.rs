@@ -143,6 +143,10 @@ pub(crate) async fn upsert(
         .iter()
         .map(|row| row.phone.as_ref().map(|phone| phone.as_str()))
         .collect();
+    let emails: Vec<_> = rows
+        .iter()
+        .map(|row| row.email.as_ref().map(|email| email.as_str()))
+        .collect();
     let months: Vec<_> = rows.iter().map(|row| row.birth_month.as_deref()).collect();
     let (tagged, tags): (Vec<&str>, Vec<Uuid>) = rows
         .iter()
@@ -151,16 +155,17 @@ pub(crate) async fn upsert(
         .unzip();
     sqlx::query_scalar!(
         r#"with input as (
-               select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[])
-                   as t (contact_id, external_id, name, phone, birth_month)
+               select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $10::text[])
+                   as t (contact_id, external_id, name, phone, birth_month, email)
            ), person as (
-               insert into contact (tenant_id, contact_id, external_id, name, language, phone, birth_month, marketing,
-                                    consent_basis, consent_version, consent_at, created_at)
-               select $1, contact_id, external_id, name, '', phone, birth_month, false, 'import', 0, $9, $9
+               insert into contact (tenant_id, contact_id, external_id, name, language, phone, email, birth_month,
+                                    marketing, consent_basis, consent_version, consent_at, created_at)
+               select $1, contact_id, external_id, name, '', phone, email, birth_month, false, 'import', 0, $9, $9
                from input order by external_id
                on conflict (tenant_id, external_id) do update set
                    name = excluded.name,
                    phone = coalesce(excluded.phone, contact.phone),
+                   email = coalesce(excluded.email, contact.email),
                    birth_month = coalesce(excluded.birth_month, contact.birth_month)
                returning contact_id, external_id
            ), tagged as (
@@ -180,6 +185,7 @@ pub(crate) async fn upsert(
         &tagged as &[&str],
         &tags,
         now.to_sqlx() as _,
+        &emails as &[Option<&str>],
     )
     .fetch_one(db)
     .await

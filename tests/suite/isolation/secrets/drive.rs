@@ -17,8 +17,8 @@ pub(super) const REQUEST_ID: &str = "request-of-the-secrets-test";
 
 /// A header line forgotten, and rows with something wrong in every column.
 const FILES: [&str; 3] = [
-    "external_id,name,phone,birth_month,tags\nCANARY-1,CANARY-2,090-1234-5678,04,CANARY-3\n",
-    "external_id,name,phone,birth_month\nCANARY-1,CANARY-2,CANARY-3,CANARY-4\n\"CANARY-5\n",
+    "external_id,name,phone,email,birth_month,tags\nCANARY-1,CANARY-2,090-1234-5678,CANARY-4,04,CANARY-3\n",
+    "external_id,name,phone,email,birth_month\nCANARY-1,CANARY-2,CANARY-3,@CANARY-6@,CANARY-4\n\"CANARY-5\n",
     "CANARY-1,CANARY-2,CANARY-3\nCANARY-4,CANARY-5,CANARY-6\n",
 ];
 

@@ -20,8 +20,6 @@ const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// Connections that nobody uses, kept for a receiver: what one process needs at once.
 const IDLE_CONNECTIONS_MAX: usize = 64;
 const IDLE_SECS_MAX: u64 = 60;
-/// Recipients a receiver fails on one after the other at every attempt; with one more it is the receiver's failure.
-const POISONED_IN_ROW_MAX: u32 = 3;
 
 /// One for all receivers. HTTP/2 where a receiver offers it, else connections that are used again. No proxy, no
 /// redirect, nothing unpacked.
@@ -80,9 +78,7 @@ impl Client {
             Some((target, receiver)) => (Some(target), receiver.secrets.as_slice()),
             None => (None, [].as_slice()),
         };
-        let failures_max = state.knobs.webhook_attempts_max * POISONED_IN_ROW_MAX;
-        let account = self.accounts.of(tenant, failures_max);
-        account.try_again();
+        let account = self.accounts.of(tenant, &state.knobs);
         Webhook {
             state,
             http: &self.http,
