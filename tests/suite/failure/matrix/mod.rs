@@ -15,6 +15,8 @@ mod stage;
 mod standby;
 mod watch;
 
+use std::os::unix::fs::MetadataExt as _;
+
 use anyhow::ensure;
 
 use self::rows::{
@@ -92,7 +94,6 @@ async fn fifty_thousand_survive_a_hundred_kills() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not yet seen to hold on a quiet machine: `tests/run.sh soak unseen`"]
 async fn every_row_of_a_cluster_holds() -> anyhow::Result<()> {
     hold(WITH_CLUSTER, async |seed| {
         Stage::with_cluster("cluster", seed).await
@@ -101,7 +102,6 @@ async fn every_row_of_a_cluster_holds() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not yet seen to hold on a quiet machine: `tests/run.sh soak unseen`"]
 async fn every_row_of_a_standby_holds() -> anyhow::Result<()> {
     hold(WITH_STANDBY, async |seed| {
         Stage::with_standby("standby", seed).await
@@ -109,10 +109,13 @@ async fn every_row_of_a_standby_holds() -> anyhow::Result<()> {
     .await
 }
 
-/// Needs the right to mount, as root has it.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not yet seen to hold on a quiet machine: `tests/run.sh soak unseen`"]
 async fn every_row_of_small_disks_holds() -> anyhow::Result<()> {
+    let is_root = std::fs::metadata("/proc/self")?.uid() == 0;
+    if !is_root && std::env::var_os("CI").is_none() {
+        println!("skipped: only root mounts disks");
+        return Ok(());
+    }
     hold(WITH_SMALL_DISKS, async |seed| {
         Stage::with_small_disks("disks", seed).await
     })

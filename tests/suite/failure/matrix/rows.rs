@@ -129,9 +129,16 @@ pub(crate) const ROWS: &[Row] = &[
     row("4 kill the dispatcher", Fault::KillDispatcher, 10, 0),
     row("5 kill the API", Fault::CrashAcceptAndResolve, 0, 0).of(BESIDE),
     row("6 kill each other service", Fault::KillOthers, 15, 0),
+    row("7 roll the workers", Fault::RollWorkers, 0, 0),
     row("8 stop a worker", Fault::StopWorker, 35, CRASH_REPEATS),
     row("9 kill NATS", Fault::KillNats, 10, CRASH_REPEATS).that_loses_hints(),
     row("11 wipe the streams", Fault::WipeStreams, 60, CRASH_REPEATS).that_loses_hints(),
+    row(
+        "12 restart and kill Postgres",
+        Fault::RestartPostgres,
+        15,
+        CRASH_REPEATS,
+    ),
     row(
         "14 cut off from NATS",
         Fault::PartitionFromNats,
@@ -148,25 +155,18 @@ pub(crate) const ROWS: &[Row] = &[
     row("18 submitted a hundredfold", Fault::SubmitHundredfold, 0, 0).of(BESIDE),
     row("19 eight to the same", Fault::None, 0, 0).of(EIGHT),
     row("20 a wrong clock", Fault::WrongClock, 0, 0),
+    row("26 stopped at random", Fault::StopMany, 0, 0)
+        .of(&[])
+        .for_few(1_000),
 ];
 
 /// Written, and not yet seen to hold on a quiet machine.
 pub(crate) const UNSEEN: &[Row] = &[
-    row("7 roll the workers", Fault::RollWorkers, 0, 0),
-    row(
-        "12 restart and kill Postgres",
-        Fault::RestartPostgres,
-        15,
-        CRASH_REPEATS,
-    ),
     row("16 bad lines", Fault::BadLines, 0, CRASH_REPEATS),
     row("21 a slow account", Fault::SlowAccount, 0, 0).beside(1),
     row("22 an unwilling receiver", Fault::UnwillingSink, 0, 0).for_few(300),
     row("23a a poison recipient", Fault::PoisonRecipient, 0, 0),
     row("23b a poison chunk", Fault::PoisonChunk, 0, 5 * CRASH_REPEATS).of(&[Enterprise]),
-    row("26 stopped at random", Fault::StopMany, 0, 0)
-        .of(&[])
-        .for_few(1_000),
 ];
 
 /// D73: 50,000 recipients.
