@@ -209,6 +209,8 @@ impl CustomersService for Customers {
                 senders: (0..).take(entries.len()).collect(),
                 without_marketing: silent.map(|(place, _)| u32::try_from(place).unwrap()).collect(),
                 not_friends: vec![],
+                zones: vec![],
+                zone_of: vec![],
                 cursor: contacts.last().map(ToString::to_string).unwrap_or_default(),
             }
         };

@@ -29,7 +29,7 @@ pub(crate) async fn list(
 ) -> Result<Vec<Contact>> {
     sqlx::query_as!(
         Contact,
-        r#"select contact_id as "contact_id: ContactId", external_id, name, language, phone, birth_month, marketing,
+        r#"select contact_id as "contact_id: ContactId", external_id, name, language, phone, birth_month, zone, marketing,
                array(select tag.name from contact_tag join tag using (tag_id)
                      where contact_tag.contact_id = contact.contact_id order by tag.name) as "tags!",
                created_at
@@ -65,7 +65,7 @@ pub(crate) async fn find(
 ) -> Result<Option<Contact>> {
     sqlx::query_as!(
         Contact,
-        r#"select contact_id as "contact_id: ContactId", external_id, name, language, phone, birth_month, marketing,
+        r#"select contact_id as "contact_id: ContactId", external_id, name, language, phone, birth_month, zone, marketing,
                array(select tag.name from contact_tag join tag using (tag_id)
                      where contact_tag.contact_id = contact.contact_id order by tag.name) as "tags!",
                created_at
@@ -154,6 +154,28 @@ pub(crate) async fn opt_out(db: impl PgExecutor<'_>, contact_id: ContactId, at: 
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Writes where the contact lives, and says whether that is news; `None` when `agent` does not follow them, or, with none
+/// named, when there is no such contact.
+pub(crate) async fn set_zone(
+    db: impl PgExecutor<'_>,
+    contact_id: ContactId,
+    agent: Option<MemberId>,
+    zone: Option<&str>,
+) -> Result<Option<bool>> {
+    sqlx::query_scalar!(
+        r#"update contact set zone = $3
+           where contact_id = $1 and ($2::uuid is null or exists (
+               select 1 from follow
+               where follow.contact_id = $1 and follow.member_id = $2 and follow.state = 'active'))
+           returning old.zone is distinct from new.zone as "is_new!""#,
+        contact_id as ContactId,
+        agent as Option<MemberId>,
+        zone,
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// Writes a member's own note on a contact, and says whether it is another one; `None` when the member doesn't follow
