@@ -32,3 +32,4 @@ mod signing;
 mod ssrf;
 mod watch;
 mod webhooks;
+mod zones;
