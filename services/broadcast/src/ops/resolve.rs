@@ -33,6 +33,8 @@ const LEASE_SECS: f64 = 8.0;
 /// written again: of many senders each has one.
 const WRITE_RECIPIENTS: usize = 50_000;
 const WRITE_AFTER: Duration = Duration::from_secs(1);
+/// Where many members have contacts in many zones, each chunk left open should have gained this much on average.
+const WRITE_RECIPIENTS_A_CHUNK: usize = 10;
 /// At most 250,000 contacts: a second or two, of which opening the stream anew is little.
 const PAGES_A_TURN: usize = 25;
 
@@ -96,8 +98,8 @@ struct Unwritten {
 }
 
 impl Unwritten {
-    fn is_due(&self) -> bool {
-        self.placed.len() >= WRITE_RECIPIENTS
+    fn is_due(&self, chunks_open: usize) -> bool {
+        self.placed.len() >= WRITE_RECIPIENTS.max(WRITE_RECIPIENTS_A_CHUNK * chunks_open)
             || self.since.is_some_and(|since| since.elapsed() >= WRITE_AFTER)
     }
 }
@@ -152,7 +154,7 @@ impl Resolver<'_> {
             self.unwritten.placed.extend(placed);
             self.unwritten.cursor = cursor;
             self.unwritten.since.get_or_insert_with(Instant::now);
-            if self.unwritten.is_due() && !self.write(split).await? {
+            if self.unwritten.is_due(split.open.len()) && !self.write(split).await? {
                 return Ok(Turn::Lost);
             }
         }
