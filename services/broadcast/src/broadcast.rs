@@ -6,6 +6,7 @@ use chassis::auth::Role;
 use chassis::text::{Multiline, Text};
 use contracts::{BroadcastId, MemberId};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -17,6 +18,7 @@ use crate::error::Error;
 use crate::outcome::Outcomes;
 use crate::schedule::{Priority, Schedule};
 use crate::task::Task;
+use crate::zone::LocalTime;
 
 const TAGS_MAX: usize = 20;
 pub(crate) const RATE_PER_S_MAX: i32 = 100_000;
@@ -246,6 +248,10 @@ pub(crate) struct AcceptBroadcast {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
     pub send_at: Option<Timestamp>,
+    /// Instead of `send_at`: nothing is sent to a contact before their clock shows this, in the tenant's zone to those whose
+    /// zone is not known. Ahead in the tenant's zone; where it is past already, it is sent at once. What a clock skips in
+    /// spring is sent as much later as it is put forward, what it shows twice in autumn the first time.
+    pub send_at_local: Option<LocalTime>,
     /// Nothing is sent after: who is not reached by then ends as `quiet_expired`, or `unconfirmed`.
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
@@ -270,6 +276,7 @@ impl AcceptBroadcast {
     pub(crate) fn schedule(&self) -> Schedule {
         Schedule {
             send_at: self.send_at,
+            send_at_local: self.send_at_local,
             send_until: self.send_until,
         }
     }
@@ -311,6 +318,7 @@ pub(crate) struct Broadcast {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
     pub send_at: Option<Timestamp>,
+    pub send_at_local: Option<LocalTime>,
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
     pub send_until: Option<Timestamp>,
@@ -343,6 +351,7 @@ impl Broadcast {
             rate_per_s: command.rate_per_s.map(|rate| rate.0),
             priority: command.priority,
             send_at: command.send_at,
+            send_at_local: command.send_at_local,
             send_until: command.send_until,
             held_out_ppm: command.held_out_ppm.0,
             started_by: starter,
@@ -360,11 +369,6 @@ impl Broadcast {
             return Ok(());
         }
         Err(Error::OperatorNeeded)
-    }
-
-    /// When the first of it is sent, as seen now.
-    pub(crate) fn begins(&self, now: Timestamp) -> Timestamp {
-        self.send_at.map_or(now, |at| at.max(now))
     }
 
     /// What cancelling makes of it: the state to go to, or none when it was cancelled before.
@@ -388,25 +392,26 @@ impl Broadcast {
         }
     }
 
-    /// Puts off, or forward, what has not begun.
+    /// Whether it has not begun in any of these zones, so that it may be put off, or forward.
     pub(crate) fn reschedule(
         &self,
-        schedule: &Schedule,
         member: MemberId,
         role: Role,
         now: Timestamp,
+        zones: &[TimeZone],
     ) -> Result<(), Error> {
         self.pause(member, role)?;
-        if self.schedule().has_begun(now) {
-            return Err(Error::ScheduleOver);
+        match self.schedule().has_begun(now, zones) {
+            true => Err(Error::ScheduleOver),
+            false => Ok(()),
         }
-        schedule.check(now)
     }
 
     /// When it is to be sent.
     pub(crate) fn schedule(&self) -> Schedule {
         Schedule {
             send_at: self.send_at,
+            send_at_local: self.send_at_local,
             send_until: self.send_until,
         }
     }

@@ -24,8 +24,10 @@ pub(crate) enum Error {
     SchedulePast(&'static str),
     #[error("{0} is more than 90 days ahead")]
     ScheduleFar(&'static str),
-    #[error("send_until is not after send_at")]
+    #[error("send_until is not after the time from which it is sent")]
     ScheduleEmpty,
+    #[error("send_at and send_at_local both say when it begins")]
+    ScheduleTwice,
     #[error("the mass message has begun to be sent, or may have")]
     ScheduleOver,
     #[error("there is no such mass message")]
@@ -150,7 +152,10 @@ impl From<Error> for Problem {
                 .remedy("give a time within 90 days"),
             Error::ScheduleEmpty => say(Class::Invalid, "schedule_empty")
                 .field("send_until")
-                .remedy("give a time after send_at"),
+                .remedy("give a time after send_at, or after send_at_local in the tenant's zone"),
+            Error::ScheduleTwice => say(Class::Invalid, "schedule_twice")
+                .field("send_at_local")
+                .remedy("give one time for all, or one that each contact's clock shows"),
             Error::ScheduleOver => {
                 say(Class::Refused, "schedule_over").remedy("pause or cancel it, and start a new one")
             }

@@ -9,8 +9,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::broadcast::Kind;
-use crate::cap::Keeping;
 use crate::outcome::{Outcome, Outcomes};
+use crate::zone::{LocalTime, Zone};
 
 /// Holders of caps that are told.
 const HOLDERS_MAX: usize = 10;
@@ -42,9 +42,11 @@ pub(crate) struct Holder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Alternative {
     pub way: Way,
-    /// When; absent: as it is scheduled.
+    /// When, in the tenant's zone; absent: as it is scheduled.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub at: Option<Timestamp>,
+    /// What each contact's clock shows then, where it is planned by those.
+    pub at_local: Option<LocalTime>,
     /// As `outcomes.delivered`.
     pub delivered: i64,
 }
@@ -53,7 +55,7 @@ pub(crate) struct Alternative {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Way {
-    /// The same at 09:00 of the day after, in the tenant's zone.
+    /// The same at 09:00 of the day after: in the tenant's zone, or in each contact's if it is planned by those.
     Tomorrow,
     /// Each sending member writes to her share herself, which takes her own cap.
     ByMember,
@@ -128,6 +130,7 @@ impl<'a, T: Copy> Walk<'a, T> {
 pub(crate) struct Share {
     pub n: i32,
     pub member: MemberId,
+    pub zone: Option<Zone>,
     /// Sorted, with those whose part is over.
     pub contacts: Vec<ContactId>,
     /// Sorted.
@@ -136,41 +139,57 @@ pub(crate) struct Share {
     pub ends_as: Option<Outcome>,
 }
 
-/// When it would be sent.
+/// On which of the days that are known a share leaves, as it is scheduled and on the morning after; none: never.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Moment {
-    #[default]
-    Now,
-    /// Quiet hours last until tomorrow.
-    Tomorrow,
-    /// Quiet hours last longer than its time.
-    Never,
+pub(crate) struct Leaves {
+    pub as_is: Option<usize>,
+    pub tomorrow: Option<usize>,
+}
+
+/// Which sets count on a day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Day {
+    pub capped: usize,
+    pub fatigued: usize,
+    pub otherwise: usize,
 }
 
 /// What is known of everybody the tenant knows; all sorted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
-    pub moment: Moment,
+    pub days: Vec<Day>,
     /// Recipients whose part is over.
     pub ended: Vec<ContactId>,
     pub opted_out: Vec<ContactId>,
-    pub capped: Held,
-    pub fatigued: Held,
-    /// The same on the next day, where that is another set.
-    pub capped_later: Option<Held>,
-    pub fatigued_later: Option<Held>,
+    /// Who holds the caps, a set for each window; and the same of fatigue.
+    pub capped: Vec<Held>,
+    pub fatigued: Vec<Held>,
     /// Whose cap of the other kind is held: for whom it is counted, and the contact.
-    pub capped_otherwise: Vec<(MemberId, ContactId)>,
+    pub otherwise: Vec<Vec<(MemberId, ContactId)>>,
 }
 
-impl Known {
-    /// The caps and the fatigue that count when it is sent.
-    fn holds(&self) -> (&Held, &Held) {
-        if self.moment != Moment::Tomorrow {
-            return (&self.capped, &self.fatigued);
+/// What is in the way on a day, walked along.
+struct Obstacles<'a> {
+    capped: (&'a Held, Walk<'a, (ContactId, usize)>),
+    fatigued: (&'a Held, Walk<'a, (ContactId, usize)>),
+}
+
+impl<'a> Obstacles<'a> {
+    fn on(known: &'a Known, day: Day) -> Self {
+        let walk = |held: &'a Held| (held, Walk::new(&held.contacts));
+        Self {
+            capped: walk(&known.capped[day.capped]),
+            fatigued: walk(&known.fatigued[day.fatigued]),
         }
-        let capped = self.capped_later.as_ref().unwrap_or(&self.capped);
-        (capped, self.fatigued_later.as_ref().unwrap_or(&self.fatigued))
+    }
+
+    /// Who holds the cap, and who tired the contact out.
+    fn of(&mut self, contact: ContactId) -> (Option<BroadcastId>, Option<BroadcastId>) {
+        let find = |(held, walk): &mut (&'a Held, Walk<'a, (ContactId, usize)>)| {
+            let found = walk.find(contact, |held| held.0);
+            found.map(|(_, holder)| held.by(holder))
+        };
+        (find(&mut self.capped), find(&mut self.fatigued))
     }
 }
 
@@ -185,15 +204,19 @@ pub(crate) struct Count {
 
 impl Count {
     /// Counts a share; `other` is for whom its caps of the other kind are counted.
-    pub(crate) fn add<'a>(&mut self, share: &Share, known: &'a Known, other: MemberId) {
+    pub(crate) fn add(&mut self, share: &Share, known: &Known, leaves: Leaves, other: MemberId) {
         let itself = |contact: &ContactId| *contact;
-        let first = |held: &(ContactId, usize)| held.0;
         let (mut ended, mut out) = (Walk::new(&known.ended), Walk::new(&known.opted_out));
         let mut held_out = Walk::new(&share.held_out);
-        let (in_the_way, tiring) = known.holds();
-        let (mut capped, mut fatigued) = (Walk::new(&in_the_way.contacts), Walk::new(&tiring.contacts));
-        let walk = |held: &'a Option<Held>| held.as_ref().map(|held| Walk::new(&held.contacts));
-        let (mut capped_later, mut fatigued_later) = (walk(&known.capped_later), walk(&known.fatigued_later));
+        let day = |day: Option<usize>| day.map(|day| known.days[day]);
+        let (day, tomorrow) = (day(leaves.as_is), day(leaves.tomorrow));
+        let mut now = day.map(|day| Obstacles::on(known, day));
+        // The same sets are not walked along twice.
+        let is_other = |one: Day, two: Day| (one.capped, one.fatigued) != (two.capped, two.fatigued);
+        let mut then = tomorrow
+            .filter(|tomorrow| day.is_none_or(|day| is_other(day, *tomorrow)))
+            .map(|day| Obstacles::on(known, day));
+        let otherwise = day.map(|day| &known.otherwise[day.otherwise]);
         for &contact in &share.contacts {
             if ended.find(contact, itself).is_some() {
                 continue;
@@ -206,29 +229,25 @@ impl Count {
                 let is_held_out = held_out.find(contact, itself).is_some();
                 is_held_out.then_some(Outcome::HeldOut)
             });
-            let certain =
-                certain.or_else(|| (known.moment == Moment::Never).then_some(Outcome::QuietExpired));
             if let Some(outcome) = certain {
                 self.outcomes.add(outcome, 1);
                 continue;
             }
-            let own = capped.find(contact, first);
-            let tired = fatigued.find(contact, first);
-            let outcome = match (own, tired) {
-                (Some((_, holder)), _) => self.hold(Outcome::Capped, in_the_way.by(holder)),
-                (None, Some((_, holder))) => self.hold(Outcome::Fatigued, tiring.by(holder)),
-                (None, None) => Outcome::Delivered,
+            let holders = now.as_mut().map(|now| now.of(contact));
+            let outcome = match holders {
+                None => Outcome::QuietExpired,
+                Some((Some(holder), _)) => self.hold(Outcome::Capped, holder),
+                Some((None, Some(holder))) => self.hold(Outcome::Fatigued, holder),
+                Some((None, None)) => Outcome::Delivered,
             };
             self.outcomes.add(outcome, 1);
-            let is_held_later = |later: &mut Option<Walk<'_, _>>, now: bool| match later {
-                Some(later) => later.find(contact, first).is_some(),
-                None => now,
+            let later = match &mut then {
+                Some(then) => Some(then.of(contact)),
+                None => tomorrow.and(holders),
             };
-            let is_capped_later = is_held_later(&mut capped_later, own.is_some());
-            let is_fatigued_later = is_held_later(&mut fatigued_later, tired.is_some());
-            self.delivered_later += i64::from(!is_capped_later && !is_fatigued_later);
-            let is_free_otherwise =
-                tired.is_none() && known.capped_otherwise.binary_search(&(other, contact)).is_err();
+            self.delivered_later += i64::from(later == Some((None, None)));
+            let is_free = |held: &Vec<_>| held.binary_search(&(other, contact)).is_err();
+            let is_free_otherwise = matches!(holders, Some((_, None))) && otherwise.is_some_and(is_free);
             self.delivered_otherwise += i64::from(is_free_otherwise);
         }
     }
@@ -252,11 +271,6 @@ pub(crate) fn better(now: i64, mut ways: Vec<Alternative>) -> Vec<Alternative> {
     ways.retain(|way| way.delivered > now);
     ways.sort_by_key(|way| -way.delivered);
     ways
-}
-
-/// Whether what holds on one day holds on the other without being asked again.
-pub(crate) fn is_same_window(one: Keeping, other: Keeping) -> bool {
-    matches!((one, other), (Keeping::One { window_start: a }, Keeping::One { window_start: b }) if a == b)
 }
 
 #[cfg(test)]
@@ -295,6 +309,7 @@ mod tests {
             let share = Share {
                 n: 0,
                 member: MemberId::new(),
+                zone: None,
                 contacts: list(&contacts),
                 held_out: list(&sets[2]),
                 ends_as: None,
@@ -302,12 +317,14 @@ mod tests {
             let known = Known {
                 ended: list(&sets[0]),
                 opted_out: list(&sets[1]),
-                capped: Held::new(vec![(holder, list(&sets[3]))]),
-                fatigued: Held::new(vec![(holder, list(&sets[4]))]),
-                ..Known::default()
+                capped: vec![Held::new(vec![(holder, list(&sets[3]))])],
+                fatigued: vec![Held::new(vec![(holder, list(&sets[4]))]), Held::default()],
+                otherwise: vec![vec![]],
+                days: vec![Day::default(), Day { fatigued: 1, ..Day::default() }],
             };
             let mut count = Count::default();
-            count.add(&share, &known, share.member);
+            let leaves = Leaves { as_is: Some(0), tomorrow: Some(1) };
+            count.add(&share, &known, leaves, share.member);
             let mut expected = Outcomes::default();
             for n in contacts.iter().filter(|n| !sets[0].contains(n)) {
                 let reasons = [Outcome::OptedOut, Outcome::HeldOut, Outcome::Capped, Outcome::Fatigued];
@@ -317,6 +334,15 @@ mod tests {
             prop_assert_eq!(count.outcomes, expected);
             let held: i64 = count.top_holders().iter().map(|(.., n)| n).sum();
             prop_assert_eq!(held, expected.capped + expected.fatigued);
+            // Nobody is tired on the other day.
+            prop_assert_eq!(count.delivered_later, expected.delivered + expected.fatigued);
+
+            let mut late = Count::default();
+            late.add(&share, &known, Leaves::default(), share.member);
+            expected.quiet_expired = expected.capped + expected.fatigued + expected.delivered;
+            (expected.capped, expected.fatigued, expected.delivered) = (0, 0, 0);
+            prop_assert_eq!(late.outcomes, expected);
+            prop_assert_eq!((late.delivered_later, late.delivered_otherwise), (0, 0));
         }
     }
 
@@ -325,6 +351,7 @@ mod tests {
         let way = |way, delivered| Alternative {
             way,
             at: None,
+            at_local: None,
             delivered,
         };
         let ways = better(5, vec![way(Way::ByMember, 6), way(Way::Tomorrow, 9)]);

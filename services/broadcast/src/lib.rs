@@ -40,6 +40,7 @@ mod timers;
 mod watch;
 mod webhook;
 mod worker;
+mod zone;
 
 use std::io::Write as _;
 

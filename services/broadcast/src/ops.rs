@@ -63,13 +63,16 @@ pub(crate) use set_rate::set_rate;
 pub(crate) use set_webhook::set_webhook;
 
 use contracts::{BroadcastId, TenantId};
+use jiff::tz::TimeZone;
 
 use crate::State;
 use crate::broadcast::Progress;
 use crate::error::Error;
 use crate::outcome::Outcome;
+use crate::schedule::Schedule;
 use crate::store;
 use crate::store::receipt::Ending;
+use crate::zone;
 
 /// Shares shown with a mass message.
 const TASKS_SHOWN_MAX: i64 = 500;
@@ -107,6 +110,24 @@ pub(crate) fn count_from_zero() {
     metrics::counter!("broadcast_leases_expired_total").increment(0);
     metrics::counter!("broadcast_hints_lost_total").increment(0);
     metrics::counter!("broadcast_chunks_away_total").increment(0);
+}
+
+/// Gives each chunk the time from which its zone is sent to; none where all zones have the same. The mass message is
+/// locked.
+async fn set_times(
+    db: &mut sqlx::PgConnection,
+    broadcast: BroadcastId,
+    schedule: &Schedule,
+    tenants: &TimeZone,
+) -> Result<(), Error> {
+    let mut times = vec![];
+    if schedule.send_at_local.is_some() {
+        for zone in store::chunk::zones(&mut *db, broadcast).await? {
+            let begins = schedule.begins(&zone::of_chunk(zone, tenants));
+            times.extend(begins.map(|at| (zone, at)));
+        }
+    }
+    Ok(store::chunk::set_times(db, broadcast, &times).await?)
 }
 
 /// A mass message with its progress, read in the caller's transaction.

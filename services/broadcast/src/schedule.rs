@@ -1,13 +1,16 @@
-//! When a mass message is sent: before which others of its tenant, not before a time, and not after one.
+//! When a mass message is sent: before which others of its tenant, not before a time, and not after one. The time it begins
+//! is one for all, or a time of the day wherever each contact is.
 
 use std::time::Duration;
 
 use chassis::auth::Role;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::Error;
+use crate::zone::LocalTime;
 
 /// How far ahead a mass message can be planned.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -62,6 +65,10 @@ pub(crate) struct Schedule {
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
     pub send_at: Option<Timestamp>,
+    /// Nothing is sent to a contact before their clock shows this; in the tenant's zone to those whose zone is not known.
+    /// Ahead in the tenant's zone; where it is past already, it is sent at once.
+    #[serde(default)]
+    pub send_at_local: Option<LocalTime>,
     /// Nothing is sent after: who is not reached by then ends as `quiet_expired`, or `unconfirmed`.
     #[schema(value_type = Option<String>, format = DateTime)]
     #[serde(default)]
@@ -69,20 +76,34 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Whether it can be kept, seen from now.
-    pub(crate) fn check(&self, now: Timestamp) -> Result<(), Error> {
-        let ahead = |at: Timestamp| at.duration_since(now);
-        if self.send_at.is_some_and(|at| at <= now) {
-            return Err(Error::SchedulePast("send_at"));
+    /// When it begins to be sent to contacts in a zone; none: at once.
+    pub(crate) fn begins(&self, zone: &TimeZone) -> Option<Timestamp> {
+        match self.send_at_local {
+            Some(local) => Some(local.within(zone)),
+            None => self.send_at,
         }
-        let begin = self.send_at.unwrap_or(now);
+    }
+
+    /// Whether it can be kept, seen from now in the tenant's zone.
+    pub(crate) fn check(&self, now: Timestamp, tenants: &TimeZone) -> Result<(), Error> {
+        let ahead = |at: Timestamp| at.duration_since(now);
+        let begins = self.begins(tenants);
+        let field = match (self.send_at, self.send_at_local) {
+            (Some(_), Some(_)) => return Err(Error::ScheduleTwice),
+            (_, Some(_)) => "send_at_local",
+            _ => "send_at",
+        };
+        if begins.is_some_and(|at| at <= now) {
+            return Err(Error::SchedulePast(field));
+        }
+        let begin = begins.unwrap_or(now);
         if self.send_until.is_some_and(|until| until <= begin) {
-            return Err(match self.send_at {
+            return Err(match begins {
                 Some(_) => Error::ScheduleEmpty,
                 None => Error::SchedulePast("send_until"),
             });
         }
-        for (field, at) in [("send_at", self.send_at), ("send_until", self.send_until)] {
+        for (field, at) in [(field, begins), ("send_until", self.send_until)] {
             if at.is_some_and(|at| ahead(at) > AHEAD_MAX) {
                 return Err(Error::ScheduleFar(field));
             }
@@ -90,17 +111,19 @@ impl Schedule {
         Ok(())
     }
 
-    /// Until when a member can confirm who has `patience` from when she is asked, or from when it may be sent.
-    pub(crate) fn confirm_by(&self, now: Timestamp, patience: Duration) -> Timestamp {
-        let from = self.send_at.map_or(now, |at| at.max(now));
+    /// Until when a member can confirm who has `patience` from when she is asked, or from when it may be sent in the
+    /// tenant's zone.
+    pub(crate) fn confirm_by(&self, now: Timestamp, patience: Duration, tenants: &TimeZone) -> Timestamp {
+        let from = self.begins(tenants).map_or(now, |at| at.max(now));
         let patience = SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX);
         let by = from.saturating_add(patience).unwrap_or(Timestamp::MAX);
         self.send_until.map_or(by, |until| by.min(until))
     }
 
-    /// Whether it may have begun to be sent.
-    pub(crate) fn has_begun(&self, now: Timestamp) -> bool {
-        self.send_at.is_none_or(|at| at <= now)
+    /// Whether it may have begun to be sent in one of the zones.
+    pub(crate) fn has_begun(&self, now: Timestamp, zones: &[TimeZone]) -> bool {
+        let has_begun = |zone| self.begins(zone).is_none_or(|at| at <= now);
+        zones.iter().any(has_begun)
     }
 }
 
@@ -113,7 +136,12 @@ mod tests {
     }
 
     fn check(send_at: Option<Timestamp>, send_until: Option<Timestamp>) -> Result<(), Error> {
-        Schedule { send_at, send_until }.check(at(0).unwrap())
+        let schedule = Schedule {
+            send_at,
+            send_until,
+            ..Schedule::default()
+        };
+        schedule.check(at(0).unwrap(), &TimeZone::UTC)
     }
 
     #[test]
@@ -142,13 +170,55 @@ mod tests {
     #[test]
     fn members_confirm_before_and_after_it_may_be_sent() {
         let by = |send_at, send_until, now| {
-            let schedule = Schedule { send_at, send_until };
-            Some(schedule.confirm_by(at(now).unwrap(), Duration::from_secs(24 * 3600)))
+            let schedule = Schedule {
+                send_at,
+                send_until,
+                ..Schedule::default()
+            };
+            let patience = Duration::from_secs(24 * 3600);
+            Some(schedule.confirm_by(at(now).unwrap(), patience, &TimeZone::UTC))
         };
         assert_eq!(by(None, None, 0), at(24));
         assert_eq!(by(at(100), None, 0), at(124));
         assert_eq!(by(at(1), None, 2), at(26), "resolved late");
         assert_eq!(by(at(100), at(110), 0), at(110));
+    }
+
+    #[test]
+    fn a_local_time_begins_with_each_zone_and_is_checked_in_the_tenants() {
+        let zone = |name| TimeZone::get(name).unwrap();
+        let (shanghai, tokyo, paris) = (zone("Asia/Shanghai"), zone("Asia/Tokyo"), zone("Europe/Paris"));
+        let nine = Schedule {
+            send_at_local: Some("2026-11-23T09:00".to_owned().try_into().unwrap()),
+            ..Schedule::default()
+        };
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        // Half past eight in Shanghai, half past nine in Tokyo, half past one in Paris.
+        let now = at("2026-11-23T00:30:00Z");
+        nine.check(now, &shanghai).unwrap();
+        let past = nine.check(now, &tokyo);
+        assert!(matches!(past, Err(Error::SchedulePast("send_at_local"))));
+        let far = nine.check(at("2026-08-01T00:00:00Z"), &shanghai);
+        assert!(matches!(far, Err(Error::ScheduleFar("send_at_local"))));
+        let until = |text| Schedule {
+            send_until: Some(at(text)),
+            ..nine
+        };
+        let empty = until("2026-11-23T01:00:00Z").check(now, &shanghai);
+        assert!(matches!(empty, Err(Error::ScheduleEmpty)));
+        until("2026-11-23T01:00:01Z").check(now, &shanghai).unwrap();
+        let twice = Schedule {
+            send_at: Some(at("2026-11-23T02:00:00Z")),
+            ..nine
+        };
+        assert!(matches!(twice.check(now, &shanghai), Err(Error::ScheduleTwice)));
+
+        assert!(nine.has_begun(now, &[paris.clone(), tokyo]));
+        assert!(!nine.has_begun(now, &[paris.clone(), shanghai.clone()]));
+        let by = nine.confirm_by(now, Duration::from_secs(3600), &shanghai);
+        assert_eq!(by, at("2026-11-23T02:00:00Z"));
+        assert_eq!(nine.begins(&paris), Some(at("2026-11-23T08:00:00Z")));
+        assert!(Schedule::default().has_begun(now, &[shanghai]));
     }
 
     #[test]

@@ -1,10 +1,11 @@
-//! Splitting an audience into chunks: each of one sending member, of bounded size, sorted.
+//! Splitting an audience into chunks: each of one sending member and one time zone, of bounded size, sorted.
 
 use std::collections::BTreeMap;
 
 use contracts::{ContactId, MemberId};
 
 use crate::outcome::Outcome;
+use crate::zone::Zone;
 
 /// A recipient as the audience names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(crate) struct Entry {
     pub contact: ContactId,
     /// The one member who speaks to the contact (D75).
     pub member: MemberId,
+    /// Where they live; none: in the tenant's zone, or nobody knows.
+    pub zone: Option<Zone>,
     /// How it ends before anybody confirms: without consent, or without a friend.
     pub ends: Option<Outcome>,
 }
@@ -28,6 +31,7 @@ pub(crate) struct Placed {
 pub(crate) struct Pieces {
     pub ns: Vec<i32>,
     pub members: Vec<MemberId>,
+    pub zones: Vec<Option<&'static str>>,
     pub firsts: Vec<i32>,
     pub lasts: Vec<i32>,
     pub contacts: Vec<ContactId>,
@@ -46,6 +50,7 @@ impl Pieces {
                 None => {
                     pieces.ns.push(n);
                     pieces.members.push(entry.member);
+                    pieces.zones.push(entry.zone.map(Zone::name));
                     pieces.firsts.push(at);
                     pieces.lasts.push(at);
                 }
@@ -55,7 +60,7 @@ impl Pieces {
     }
 }
 
-/// The chunk of a member that still has room.
+/// The chunk of a member in a zone that still has room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Open {
     pub n: i32,
@@ -65,7 +70,7 @@ pub(crate) struct Open {
 /// What is filled so far; after a restart it is read back from the chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Split {
-    pub open: BTreeMap<MemberId, Open>,
+    pub open: BTreeMap<(MemberId, Option<Zone>), Open>,
     pub next_n: i32,
     /// The last contact placed: the audience comes sorted, so whatever is not behind it came twice.
     pub placed_to: Option<ContactId>,
@@ -80,7 +85,8 @@ impl Split {
                 continue;
             }
             self.placed_to = Some(entry.contact);
-            let open = match self.open.get_mut(&entry.member) {
+            let of = (entry.member, entry.zone);
+            let open = match self.open.get_mut(&of) {
                 Some(open) if open.recipients < chunk_recipients_max => open,
                 _ => {
                     let fresh = Open {
@@ -88,7 +94,7 @@ impl Split {
                         recipients: 0,
                     };
                     self.next_n += 1;
-                    let open = self.open.entry(entry.member).or_insert(fresh);
+                    let open = self.open.entry(of).or_insert(fresh);
                     *open = fresh;
                     open
                 }
@@ -112,18 +118,21 @@ mod tests {
 
     use super::*;
 
-    fn entry((contact, member): (u128, u8)) -> Entry {
+    const ZONES: [&str; 3] = ["Asia/Tokyo", "Europe/Paris", "America/New_York"];
+
+    fn entry((contact, (member, zone)): (u128, (u8, usize))) -> Entry {
         Entry {
             contact: ContactId(Uuid::from_u128(contact)),
             member: MemberId(Uuid::from_u128(member.into())),
+            zone: ZONES.get(zone).and_then(|name| Zone::named(name)),
             ends: None,
         }
     }
 
     proptest! {
         #[test]
-        fn every_contact_once_in_a_sorted_bounded_chunk_of_its_member(
-            audience in prop::collection::btree_map(any::<u128>(), 0u8..5, 0..300),
+        fn every_contact_once_in_a_sorted_bounded_chunk_of_its_member_and_zone(
+            audience in prop::collection::btree_map(any::<u128>(), (0u8..5, 0usize..4), 0..300),
             page_entries in 1usize..60,
             chunk_recipients_max in 1i32..40,
             repeated in any::<bool>(),
@@ -148,16 +157,18 @@ mod tests {
                 let piece = &pieces.contacts[pieces.firsts[i] as usize - 1..pieces.lasts[i] as usize];
                 prop_assert!(piece.iter().eq(chunks[n].iter().map(|p| &p.entry.contact)));
                 prop_assert_eq!(pieces.members[i], chunks[n][0].entry.member);
+                prop_assert_eq!(pieces.zones[i], chunks[n][0].entry.zone.map(Zone::name));
             }
             prop_assert_eq!(chunks.keys().copied().collect::<Vec<_>>(), (0..split.next_n).collect::<Vec<_>>());
             let mut short = BTreeSet::new();
             for chunk in chunks.values() {
                 prop_assert!(chunk.len() <= chunk_recipients_max as usize);
                 prop_assert!(chunk.windows(2).all(|two| two[0].entry.contact < two[1].entry.contact));
-                prop_assert!(chunk.iter().all(|p| p.entry.member == chunk[0].entry.member));
-                // At most one chunk of a member is not full.
+                let of = |placed: &Placed| (placed.entry.member, placed.entry.zone);
+                prop_assert!(chunk.iter().all(|p| of(p) == of(&chunk[0])));
+                // At most one chunk of a member in a zone is not full.
                 if chunk.len() < chunk_recipients_max as usize {
-                    prop_assert!(short.insert(chunk[0].entry.member));
+                    prop_assert!(short.insert(of(&chunk[0])));
                 }
             }
         }

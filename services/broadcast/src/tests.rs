@@ -33,3 +33,4 @@ mod signing;
 pub(crate) mod ssrf;
 mod watch;
 mod webhooks;
+mod zones;

@@ -106,6 +106,13 @@ pub(crate) struct Recipient {
     pub(crate) marketing: bool,
 }
 
+/// Contacts who live in a time zone that is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Zoned {
+    pub(crate) zone: String,
+    pub(crate) contact_ids: Vec<ContactId>,
+}
+
 /// A page of an audience.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Page {
@@ -113,6 +120,8 @@ pub(crate) struct Page {
     pub(crate) recipients: Vec<Recipient>,
     /// Asked for by id, and nobody can speak to them.
     pub(crate) not_friends: Vec<ContactId>,
+    /// Of the recipients those whose zone is known, among others.
+    pub(crate) zoned: Vec<Zoned>,
     /// Where the next page starts; none: this is the last.
     pub(crate) looked_to: Option<ContactId>,
 }
@@ -122,6 +131,27 @@ impl Page {
     pub(crate) fn last(&self) -> Option<ContactId> {
         let last = self.recipients.last().map(|recipient| recipient.contact_id);
         last.max(self.not_friends.last().copied())
+    }
+
+    /// For each recipient which of `zoned` theirs is, counted from 1, or 0; nothing where no zone is known at all.
+    pub(crate) fn zone_of(&self) -> Vec<u32> {
+        let count = if self.zoned.is_empty() {
+            0
+        } else {
+            self.recipients.len()
+        };
+        let mut zone_of = vec![0; count];
+        for (zoned, position) in self.zoned.iter().zip(1..) {
+            for contact in &zoned.contact_ids {
+                let place = self
+                    .recipients
+                    .binary_search_by_key(contact, |recipient| recipient.contact_id);
+                if let Ok(place) = place {
+                    zone_of[place] = position;
+                }
+            }
+        }
+        zone_of
     }
 }
 
@@ -175,6 +205,26 @@ mod tests {
             let left: BTreeSet<_> = ids.difference(&others).copied().collect();
             prop_assert_eq!(without(&sorted(&ids), &sorted(&others)), sorted(&left));
         }
+    }
+
+    #[test]
+    fn each_recipient_has_the_zone_they_live_in() {
+        let recipient = |id| Recipient {
+            contact_id: contact(id),
+            member_id: MemberId::new(),
+            marketing: true,
+        };
+        let zoned = |zone: &str, ids: &[u8]| Zoned {
+            zone: zone.to_owned(),
+            contact_ids: ids.iter().map(|id| contact(*id)).collect(),
+        };
+        let mut page = Page {
+            recipients: [1, 3, 5].map(recipient).to_vec(),
+            ..Page::default()
+        };
+        assert!(page.zone_of().is_empty());
+        page.zoned = vec![zoned("Asia/Seoul", &[2, 5]), zoned("Asia/Tokyo", &[1])];
+        assert_eq!(page.zone_of(), [2, 0, 1]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use chassis::text::Text;
 use contracts::{CodeId, ContactId, MemberId};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -46,6 +47,31 @@ impl Language {
     }
 }
 
+/// The time zone a contact lives in, by its name in the IANA database: `Asia/Tokyo`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(try_from = "String")]
+#[schema(value_type = String, max_length = 64, example = "Asia/Tokyo")]
+pub(crate) struct Zone(String);
+
+impl TryFrom<String> for Zone {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        // The database answers to any case; what is kept is its own spelling.
+        let zone = TimeZone::get(name.trim()).ok().filter(|zone| !zone.is_unknown());
+        let name = zone.as_ref().and_then(TimeZone::iana_name);
+        name.filter(|name| name.len() <= 64)
+            .map(|name| Self(name.to_owned()))
+            .ok_or("not a time zone; write one of the IANA database, like `Asia/Tokyo`")
+    }
+}
+
+impl Zone {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// An end customer.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Contact {
@@ -61,6 +87,8 @@ pub(crate) struct Contact {
     pub(crate) email: Option<String>,
     /// `YYYY-MM`
     pub(crate) birth_month: Option<String>,
+    /// IANA; null while unknown, then the tenant's counts.
+    pub(crate) zone: Option<String>,
     /// Whether marketing messages are welcome.
     pub(crate) marketing: bool,
     pub(crate) tags: Vec<String>,
@@ -173,6 +201,23 @@ mod tests {
         }
         for tag in ["", "j", "japanese", "zh_CN", "zh-", "-zh", "ja 1", "zh-aaaaaaaaa"] {
             assert!(Language::try_from(tag.to_owned()).is_err(), "{tag}");
+        }
+    }
+
+    #[test]
+    fn zones_are_those_of_the_iana_database() {
+        for (name, kept) in [(" asia/tokyo ", "Asia/Tokyo"), ("Europe/Paris", "Europe/Paris")] {
+            assert_eq!(Zone::try_from(name.to_owned()).unwrap().as_str(), kept);
+        }
+        for name in [
+            "",
+            "+09:00",
+            "Asia/Nowhere",
+            "Etc/Unknown",
+            "JST-9",
+            "../Asia/Tokyo",
+        ] {
+            assert!(Zone::try_from(name.to_owned()).is_err(), "{name}");
         }
     }
 }

@@ -166,7 +166,7 @@ fn file_problem(error: FileError) -> Problem {
         FileError::Header(_) => problem(
             Class::Invalid,
             "csv_header_malformed",
-            "name the columns in the first line: external_id, name, and any of phone, email, birth_month, tags",
+            "name the columns in the first line: external_id, name, and any of phone, email, birth_month, tags, zone",
         ),
         FileError::RowTooLarge { .. } => problem(
             Class::Invalid,

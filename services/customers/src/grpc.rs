@@ -210,6 +210,8 @@ fn packed(page: &Page) -> StreamRecipientsResponse {
         member_ids: pack(&members),
         without_marketing: silent.map(|(place, _)| position(place)).collect(),
         not_friends: pack(&page.not_friends),
+        zones: page.zoned.iter().map(|zoned| zoned.zone.clone()).collect(),
+        zone_of: page.zone_of(),
         cursor: (page.looked_to.or_else(|| page.last()))
             .map(|last| last.to_string())
             .unwrap_or_default(),

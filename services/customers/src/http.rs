@@ -24,12 +24,14 @@ pub(crate) fn api() -> Api<State> {
                 .routes(routes!(contact::list_contacts))
                 .routes(routes!(contact::get_contact))
                 .routes(routes!(contact::tag_contact))
+                .routes(routes!(contact::set_zone))
                 .routes(routes!(contact::remark))
                 .routes(routes!(contact::record_talk))
                 .routes(routes!(import::get_import))
                 .routes(routes!(import::list_rejections))
                 .routes(routes!(me::get_me))
-                .routes(routes!(me::change_consent)),
+                .routes(routes!(me::change_consent))
+                .routes(routes!(me::set_own_zone)),
         )
         .uploads(OpenApiRouter::new().routes(routes!(import::import_contacts)))
 }

@@ -7,4 +7,5 @@ pub(crate) mod read_recipients;
 pub(crate) mod record_talk;
 pub(crate) mod remark;
 pub(crate) mod scan;
+pub(crate) mod set_zone;
 pub(crate) mod tag_contact;

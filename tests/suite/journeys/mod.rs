@@ -9,3 +9,4 @@ mod groups;
 mod tail;
 mod trace;
 mod words;
+mod zones;

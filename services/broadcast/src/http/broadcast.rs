@@ -131,8 +131,8 @@ pub(super) async fn resume_broadcast(
 
 /// Reschedule a mass message
 ///
-/// By whoever started it, or an operator, before it has begun: the whole of its schedule is replaced. Members have as
-/// long to confirm as before.
+/// By whoever started it, or an operator, before it has begun in any contact's zone: the whole of its schedule is replaced.
+/// Members have as long to confirm as before.
 #[utoipa::path(
     put, path = "/v1/broadcasts/{broadcast_id}/schedule", tag = "broadcasts",
     params(("broadcast_id" = BroadcastId, Path)), request_body = Schedule,

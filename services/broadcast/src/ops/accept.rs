@@ -10,6 +10,7 @@ use crate::audience::Audience;
 use crate::broadcast::{AcceptBroadcast, Broadcast, ChannelName};
 use crate::error::Error;
 use crate::store;
+use crate::zone;
 
 pub(crate) async fn accept(
     state: &State,
@@ -24,10 +25,9 @@ pub(crate) async fn accept(
     if let Some(answer) = request::earlier(&mut tx, key).await? {
         return Ok(answer);
     }
-    command.schedule().check(now)?;
-    if !store::tenant::is_verified(&mut *tx, agent.tenant).await? {
-        return Err(Error::TenantUnverified);
-    }
+    let zone = store::tenant::zone(&mut *tx, agent.tenant).await?;
+    let zone = zone::tenants(&zone.ok_or(Error::TenantUnverified)?)?;
+    command.schedule().check(now, &zone)?;
     match command.channel {
         ChannelName::Webhook if store::tenant::webhook(&mut *tx, agent.tenant).await?.is_none() => {
             return Err(Error::WebhookUnknown);

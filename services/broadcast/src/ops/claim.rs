@@ -101,8 +101,11 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
         return Ok(Claimed::Stale);
     }
     let policy = Policy::of(found.kind, found.member);
-    let today = store::policy::today(&mut *tx, hint.chunk.tenant, policy.scope, &found.zone, 0).await?;
-    let quiet = store::quiet::at(&mut *tx, hint.chunk.tenant, &found.zone, 0.0).await?;
+    let today = store::policy::today(&mut *tx, hint.chunk.tenant, policy.scope, &found.zone).await?;
+    let quiet = match store::quiet::now(&mut *tx, hint.chunk.tenant).await? {
+        Some((now, hours)) => hours.at(now, &found.clocks()?),
+        None => Quiet::default(),
+    };
     if let Some(rest_secs) = quiet.rest_secs
         && found.broadcast_state == BroadcastState::Running
         && !quiet.outlasts(found.left_secs)

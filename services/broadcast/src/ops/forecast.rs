@@ -3,19 +3,25 @@
 //! Cost at a million recipients: a statement per 200 chunks and one per set of contacts, all as arrays; about 60 MB for as
 //! long as it takes, so a process makes one at a time.
 
-use contracts::{BroadcastId, TenantId};
+use std::collections::BTreeMap;
+
+use contracts::{BroadcastId, ContactId, MemberId, TenantId};
+use futures::future::try_join_all;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
 use tokio::sync::Semaphore;
 
 use crate::State;
 use crate::broadcast::{Broadcast, Kind, State as BroadcastState};
-use crate::cap::{Policy, Rule, Scope, Today};
+use crate::cap::{Keeping, Policy, Rule, Scope};
 use crate::error::Error;
-use crate::forecast::{
-    Alternative, Count, Forecast, Held, Holder, Known, Moment, Way, better, is_same_window,
-};
+use crate::forecast::{Alternative, Count, Day, Forecast, Held, Holder, Known, Leaves, Way, better};
 use crate::outcome::{Outcome, Outcomes};
-use crate::quiet::Quiet;
+use crate::quiet::{Hours, departure};
+use crate::schedule::Schedule;
 use crate::store;
+use crate::zone::{self, LocalTime, Zone};
 
 static TURN: Semaphore = Semaphore::const_new(1);
 
@@ -36,42 +42,30 @@ pub(crate) async fn forecast(
     if found.state == BroadcastState::Resolving {
         return Err(Error::AudienceOpen);
     }
-    let zone = store::tenant::zone(&mut *tx, tenant).await?;
-    let zone = zone.ok_or(Error::TenantUnverified)?;
     let tally = store::chunk::tally(&mut *tx, broadcast).await?;
-    let kind = found.kind;
-    let begins = found.begins(state.clock.now());
-    let ahead_secs = begins.duration_since(state.clock.now()).as_secs_f64();
-    let day = begins.in_tz(&zone).map_err(|_| Error::Zone(zone.clone()))?.date();
-    let ahead = (day - rules(&mut tx, tenant, kind, &zone, 0).await?.day)
-        .get_days()
-        .max(0);
+    let plan = plan(&mut tx, tenant, &found, state.clock.now()).await?;
+    drop(tx);
     let forecaster = Forecaster {
         state,
         tenant,
         broadcast: &found,
-        today: rules(&mut tx, tenant, kind, &zone, ahead).await?,
-        tomorrow: rules(&mut tx, tenant, kind, &zone, ahead + 1).await?,
-        otherwise: rules(&mut tx, tenant, other(kind), &zone, ahead).await?,
-        quiet: store::quiet::at(&mut *tx, tenant, &zone, ahead_secs).await?,
     };
-    drop(tx);
-    let known = forecaster.learn().await?;
-    let count = forecaster.count(&known).await?;
-    let morning = morning(&forecaster.tomorrow, &zone)?;
-    let mut ways = vec![
+    let known = forecaster.learn(&plan).await?;
+    let count = forecaster.count(&known, &plan.leaves).await?;
+    let ways = vec![
         Alternative {
             way: Way::Tomorrow,
-            at: Some(morning),
+            at: Some(plan.morning),
+            at_local: plan.tomorrow.send_at_local,
             delivered: tally.outcomes.delivered + count.delivered_later,
         },
         Alternative {
             way: Way::other(found.kind),
             at: None,
+            at_local: None,
             delivered: tally.outcomes.delivered + count.delivered_otherwise,
         },
     ];
-    ways.retain(|way| way.at.is_none() || found.send_until.is_none_or(|until| morning < until));
     let mut outcomes: Outcomes = tally.outcomes;
     for outcome in Outcome::ALL {
         outcomes.add(outcome, count.outcomes.of(outcome));
@@ -85,16 +79,6 @@ pub(crate) async fn forecast(
     })
 }
 
-async fn rules(
-    db: &mut sqlx::PgConnection,
-    tenant: TenantId,
-    kind: Kind,
-    zone: &str,
-    days_ahead: i32,
-) -> Result<Today, Error> {
-    Ok(store::policy::today(db, tenant, kind.into(), zone, days_ahead).await?)
-}
-
 const fn other(kind: Kind) -> Kind {
     match kind {
         Kind::Member => Kind::Enterprise,
@@ -102,107 +86,196 @@ const fn other(kind: Kind) -> Kind {
     }
 }
 
-fn morning(day: &Today, zone: &str) -> Result<jiff::Timestamp, Error> {
-    let morning = day.day.at(MORNING_HOUR, 0, 0, 0).in_tz(zone);
-    Ok(morning.map_err(|_| Error::Zone(zone.to_owned()))?.timestamp())
+/// When each zone's part leaves, and the rules of the tenant's days on which one does.
+struct Plan {
+    leaves: BTreeMap<Option<Zone>, Leaves>,
+    days: Vec<Rules>,
+    /// The schedule it would have instead, and when that begins in the tenant's zone.
+    tomorrow: Schedule,
+    morning: Timestamp,
+}
+
+/// How caps are kept on a day: of the kind, over all kinds, and of the other kind; none: without a limit.
+struct Rules {
+    own: Option<Keeping>,
+    fatigue: Option<Keeping>,
+    otherwise: Option<Keeping>,
+}
+
+async fn plan(
+    db: &mut sqlx::PgConnection,
+    tenant: TenantId,
+    broadcast: &Broadcast,
+    now: Timestamp,
+) -> Result<Plan, Error> {
+    let zone = store::tenant::zone(&mut *db, tenant).await?;
+    let zone = zone.ok_or(Error::TenantUnverified)?;
+    let tenants = zone::tenants(&zone)?;
+    let hours = store::quiet::now(&mut *db, tenant).await?.map(|(_, hours)| hours);
+    let schedule = broadcast.schedule();
+    let tomorrow = day_after(&schedule, &tenants, now);
+    let zones = store::chunk::zones(&mut *db, broadcast.broadcast_id).await?;
+    // It is never earlier than the database says.
+    let today = store::policy::today(&mut *db, tenant, broadcast.kind.into(), &zone)
+        .await?
+        .day;
+    let dates = |schedule: &Schedule| dates(schedule, hours, &zones, &tenants, (now, today));
+    let (as_is, then) = (dates(&schedule), dates(&tomorrow));
+
+    let mut days: Vec<Date> = as_is.iter().chain(&then).flatten().copied().collect();
+    days.sort_unstable();
+    days.dedup();
+    let place = |date: Option<Date>| days.binary_search(&date?).ok();
+    let leaves = zones.iter().zip(as_is).zip(then).map(|((zone, as_is), then)| {
+        let (as_is, tomorrow) = (place(as_is), place(then));
+        (*zone, Leaves { as_is, tomorrow })
+    });
+    let leaves = leaves.collect();
+    let mut rules = vec![];
+    for day in &days {
+        rules.push(rules_of(db, tenant, broadcast.kind, &zone, *day).await?);
+    }
+    Ok(Plan {
+        leaves,
+        days: rules,
+        tomorrow,
+        morning: tomorrow.begins(&tenants).unwrap_or(now),
+    })
+}
+
+/// The same at nine of the day after it begins in the tenant's zone.
+fn day_after(schedule: &Schedule, tenants: &TimeZone, now: Timestamp) -> Schedule {
+    let begins = schedule.begins(tenants).map_or(now, |at| at.max(now));
+    let day = tenants.to_datetime(begins).date().saturating_add(1.day());
+    let nine = LocalTime(day.at(MORNING_HOUR, 0, 0, 0));
+    match schedule.send_at_local {
+        Some(_) => Schedule {
+            send_at_local: Some(nine),
+            ..*schedule
+        },
+        None => Schedule {
+            send_at: Some(nine.within(tenants)),
+            ..*schedule
+        },
+    }
+}
+
+/// On which of the tenant's days it leaves for each zone.
+fn dates(
+    schedule: &Schedule,
+    hours: Option<Hours>,
+    zones: &[Option<Zone>],
+    tenants: &TimeZone,
+    (now, today): (Timestamp, Date),
+) -> Vec<Option<Date>> {
+    let leaves = |zone: &Option<Zone>| {
+        let leaves = departure(schedule, hours, &zone::of_chunk(*zone, tenants), now)?;
+        Some(tenants.to_datetime(leaves).date().max(today))
+    };
+    zones.iter().map(leaves).collect()
+}
+
+async fn rules_of(
+    db: &mut sqlx::PgConnection,
+    tenant: TenantId,
+    kind: Kind,
+    zone: &str,
+    day: Date,
+) -> Result<Rules, Error> {
+    let own = store::policy::on(&mut *db, tenant, kind.into(), zone, day).await?;
+    let otherwise = store::policy::on(&mut *db, tenant, other(kind).into(), zone, day).await?;
+    let keeping = |rule: Option<Rule>| rule.map(|rule| rule.keeping(day));
+    Ok(Rules {
+        own: keeping(own.own),
+        fatigue: keeping(own.fatigue),
+        otherwise: keeping(otherwise.own),
+    })
+}
+
+/// What differs among some, and which of it each has.
+fn distinct<T: PartialEq>(some: impl Iterator<Item = T>) -> (Vec<T>, Vec<usize>) {
+    let (mut kinds, mut places) = (vec![], vec![]);
+    for one in some {
+        let place = kinds.iter().position(|kind| *kind == one);
+        places.push(place.unwrap_or_else(|| {
+            kinds.push(one);
+            kinds.len() - 1
+        }));
+    }
+    (kinds, places)
 }
 
 struct Forecaster<'a> {
     state: &'a State,
     tenant: TenantId,
     broadcast: &'a Broadcast,
-    today: Today,
-    tomorrow: Today,
-    /// Of the other kind.
-    otherwise: Today,
-    quiet: Quiet,
 }
 
 impl Forecaster<'_> {
-    /// What the claims would find; the sets come at once, over a connection each.
-    async fn learn(&self) -> Result<Known, Error> {
+    /// What the claims would find; the sets come at once, over a connection each, and what is the same on several days
+    /// once.
+    async fn learn(&self, plan: &Plan) -> Result<Known, Error> {
         let policy = Policy::of(self.broadcast.kind, self.broadcast.started_by);
-        let fatigue = Policy::fatigue();
-        let (ended, opted_out, capped, fatigued, capped_otherwise) = tokio::try_join!(
+        let (own, capped_on) = distinct(plan.days.iter().map(|day| day.own));
+        let (fatigue, fatigued_on) = distinct(plan.days.iter().map(|day| day.fatigue));
+        let (otherwise, otherwise_on) = distinct(plan.days.iter().map(|day| day.otherwise));
+        let (ended, opted_out, capped, fatigued, otherwise) = tokio::try_join!(
             self.ended(),
             self.opted_out(),
-            self.held(policy, self.today.own, &self.today),
-            self.held(fatigue, self.today.fatigue, &self.today),
-            self.otherwise(),
+            try_join_all(own.into_iter().map(|keeping| self.held(policy, keeping))),
+            try_join_all(
+                fatigue
+                    .into_iter()
+                    .map(|keeping| self.held(Policy::fatigue(), keeping))
+            ),
+            try_join_all(otherwise.into_iter().map(|keeping| self.otherwise(keeping))),
         )?;
+        let days = (0..plan.days.len()).map(|day| Day {
+            capped: capped_on[day],
+            fatigued: fatigued_on[day],
+            otherwise: otherwise_on[day],
+        });
         Ok(Known {
-            moment: self.moment(),
-            capped_later: self.later(policy, self.today.own, self.tomorrow.own).await?,
-            fatigued_later: self
-                .later(fatigue, self.today.fatigue, self.tomorrow.fatigue)
-                .await?,
+            days: days.collect(),
             ended,
             opted_out,
             capped,
             fatigued,
-            capped_otherwise,
+            otherwise,
         })
     }
 
-    fn moment(&self) -> Moment {
-        let begins = self.broadcast.begins(self.state.clock.now());
-        let left = self.broadcast.send_until;
-        let left = left.map(|until| until.duration_since(begins).as_secs_f64());
-        if self.quiet.outlasts(left) {
-            Moment::Never
-        } else if self.quiet.is_over_night {
-            Moment::Tomorrow
-        } else {
-            Moment::Now
-        }
-    }
-
-    async fn ended(&self) -> Result<Vec<contracts::ContactId>, Error> {
+    async fn ended(&self) -> Result<Vec<ContactId>, Error> {
         let mut tx = self.state.db.read(self.tenant).await?;
         Ok(store::forecast::ended(&mut *tx, self.tenant, self.broadcast.broadcast_id).await?)
     }
 
-    async fn opted_out(&self) -> Result<Vec<contracts::ContactId>, Error> {
+    async fn opted_out(&self) -> Result<Vec<ContactId>, Error> {
         let mut tx = self.state.db.read(self.tenant).await?;
         Ok(store::forecast::opted_out(&mut *tx, self.tenant).await?)
     }
 
-    async fn held(&self, policy: Policy, rule: Option<Rule>, on: &Today) -> Result<Held, Error> {
-        let Some(rule) = rule else {
+    async fn held(&self, policy: Policy, keeping: Option<Keeping>) -> Result<Held, Error> {
+        let Some(keeping) = keeping else {
             return Ok(Held::default());
         };
-        let (keeping, but_of) = (rule.keeping(on.day), self.broadcast.broadcast_id);
+        let but_of = self.broadcast.broadcast_id;
         let mut tx = self.state.db.read(self.tenant).await?;
         let holders = store::forecast::holders(&mut *tx, self.tenant, policy, keeping, but_of).await?;
         Ok(Held::new(holders))
     }
 
-    /// Who is held tomorrow by what is taken by now; none where it is the same window.
-    async fn later(
-        &self,
-        policy: Policy,
-        today: Option<Rule>,
-        tomorrow: Option<Rule>,
-    ) -> Result<Option<Held>, Error> {
-        if let (Some(today), Some(tomorrow)) = (today, tomorrow)
-            && is_same_window(today.keeping(self.today.day), tomorrow.keeping(self.tomorrow.day))
-        {
-            return Ok(None);
-        }
-        self.held(policy, tomorrow, &self.tomorrow).await.map(Some)
-    }
-
-    async fn otherwise(&self) -> Result<Vec<(contracts::MemberId, contracts::ContactId)>, Error> {
-        let Some(rule) = self.otherwise.own else {
+    async fn otherwise(&self, keeping: Option<Keeping>) -> Result<Vec<(MemberId, ContactId)>, Error> {
+        let Some(keeping) = keeping else {
             return Ok(vec![]);
         };
-        let (keeping, but_of) = (rule.keeping(self.otherwise.day), self.broadcast.broadcast_id);
+        let but_of = self.broadcast.broadcast_id;
         let scope = Scope::from(other(self.broadcast.kind));
         let mut tx = self.state.db.read(self.tenant).await?;
         Ok(store::forecast::used_up(&mut *tx, self.tenant, scope, keeping, but_of).await?)
     }
 
-    async fn count(&self, known: &Known) -> Result<Count, Error> {
+    async fn count(&self, known: &Known, leaves: &BTreeMap<Option<Zone>, Leaves>) -> Result<Count, Error> {
         let (mut count, mut after_n) = (Count::default(), -1);
         let (id, ppm) = (self.broadcast.broadcast_id, self.broadcast.held_out_ppm);
         let is_over = matches!(
@@ -219,7 +292,8 @@ impl Forecaster<'_> {
             for mut share in shares {
                 share.ends_as = share.ends_as.or(is_over.then_some(Outcome::Cancelled));
                 let other = Policy::of(other(self.broadcast.kind), share.member).member;
-                count.add(&share, known, other);
+                let leaves = leaves.get(&share.zone).copied().unwrap_or_default();
+                count.add(&share, known, leaves, other);
             }
         }
     }

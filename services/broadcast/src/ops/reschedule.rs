@@ -8,6 +8,7 @@ use crate::broadcast::Progress;
 use crate::error::Error;
 use crate::schedule::Schedule;
 use crate::store;
+use crate::zone;
 
 pub(crate) async fn reschedule(
     state: &State,
@@ -24,11 +25,25 @@ pub(crate) async fn reschedule(
     if progress.broadcast.schedule() == *schedule {
         return Ok(progress);
     }
-    progress
-        .broadcast
-        .reschedule(schedule, agent.member, agent.role, now)?;
+    let zone = store::tenant::zone(&mut *tx, agent.tenant).await?;
+    let tenants = zone::tenants(&zone.ok_or(Error::TenantUnverified)?)?;
+    let zones = store::chunk::zones(&mut *tx, broadcast).await?;
+    let mut zones: Vec<_> = zones
+        .into_iter()
+        .map(|zone| zone::of_chunk(zone, &tenants))
+        .collect();
+    if zones.is_empty() {
+        zones.push(tenants.clone());
+    }
+    let before = progress.broadcast;
+    before.reschedule(agent.member, agent.role, now, &zones)?;
+    schedule.check(now, &tenants)?;
     store::broadcast::reschedule(&mut *tx, broadcast, schedule).await?;
-    let expires_at = schedule.confirm_by(now, state.knobs.task_expiry());
+    // While the audience is being resolved this is done at its end.
+    if before.send_at_local.is_some() || schedule.send_at_local.is_some() {
+        super::set_times(&mut tx, broadcast, schedule, &tenants).await?;
+    }
+    let expires_at = schedule.confirm_by(now, state.knobs.task_expiry(), &tenants);
     store::task::put_off(&mut *tx, broadcast, expires_at).await?;
     let progress = super::progress(&mut tx, broadcast).await?;
     tx.audit(agent, "broadcast.rescheduled", broadcast);

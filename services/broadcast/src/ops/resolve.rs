@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use chassis::text::Text;
 use contracts::{BroadcastId, ContactId, MemberId, TenantId};
+use jiff::tz::TimeZone;
 use outbox::{Actor, crash_point};
 use uuid::Uuid;
 
@@ -24,6 +25,7 @@ use crate::split::{Placed, Split};
 use crate::store;
 use crate::store::receipt::Ending;
 use crate::store::resolve::Resolving;
+use crate::zone::{self, Zones};
 
 /// Pages must come, and be written, well within the lease.
 const LEASE_SECS: f64 = 8.0;
@@ -31,6 +33,8 @@ const LEASE_SECS: f64 = 8.0;
 /// written again: of many senders each has one.
 const WRITE_RECIPIENTS: usize = 50_000;
 const WRITE_AFTER: Duration = Duration::from_secs(1);
+/// Where many members have contacts in many zones, each chunk left open should have gained this much on average.
+const WRITE_RECIPIENTS_A_CHUNK: usize = 10;
 /// At most 250,000 contacts: a second or two, of which opening the stream anew is little.
 const PAGES_A_TURN: usize = 25;
 
@@ -47,6 +51,9 @@ pub(crate) async fn resolve(state: &State) -> Result<bool, Error> {
         return Ok(true);
     };
     let (open, next_n) = store::resolve::filled(&mut *tx, broadcast).await?;
+    let tenants = store::tenant::zone(&mut *tx, tenant)
+        .await?
+        .ok_or(Error::TenantUnverified)?;
     tx.commit().await?;
 
     let split = Split {
@@ -60,6 +67,7 @@ pub(crate) async fn resolve(state: &State) -> Result<bool, Error> {
         broadcast,
         owner,
         what,
+        tenants: zone::tenants(&tenants)?,
         unwritten: Unwritten::default(),
     };
     if let Err(error) = resolver.turn(split).await {
@@ -76,6 +84,8 @@ struct Resolver<'a> {
     broadcast: BroadcastId,
     owner: Uuid,
     what: Resolving,
+    /// The tenant's own zone.
+    tenants: TimeZone,
     unwritten: Unwritten,
 }
 
@@ -88,8 +98,8 @@ struct Unwritten {
 }
 
 impl Unwritten {
-    fn is_due(&self) -> bool {
-        self.placed.len() >= WRITE_RECIPIENTS
+    fn is_due(&self, chunks_open: usize) -> bool {
+        self.placed.len() >= WRITE_RECIPIENTS.max(WRITE_RECIPIENTS_A_CHUNK * chunks_open)
             || self.since.is_some_and(|since| since.elapsed() >= WRITE_AFTER)
     }
 }
@@ -117,7 +127,12 @@ impl Resolver<'_> {
         };
         self.unwritten.cursor = place;
         let speaks = (self.what.started_by, self.only_member());
-        let mut source = Source::new(self.state, self.tenant, speaks, &audience, place);
+        let mut zones = Zones::new(&self.tenants, self.state.clock.now());
+        for zone in split.open.keys().filter_map(|(_, zone)| *zone) {
+            zones.meet(zone.name());
+        }
+        let source = Source::new(self.state, self.tenant, speaks, &audience, place);
+        let mut source = source.in_zones(zones);
         let turn = self.read(&mut source, &mut split).await;
         // What came before a failure is kept.
         if !self.write(&split).await? {
@@ -139,7 +154,7 @@ impl Resolver<'_> {
             self.unwritten.placed.extend(placed);
             self.unwritten.cursor = cursor;
             self.unwritten.since.get_or_insert_with(Instant::now);
-            if self.unwritten.is_due() && !self.write(split).await? {
+            if self.unwritten.is_due(split.open.len()) && !self.write(split).await? {
                 return Ok(Turn::Lost);
             }
         }
@@ -223,16 +238,19 @@ impl Resolver<'_> {
     /// The audience is complete: each sending member gets her share to confirm.
     async fn end(&self, split: &Split) -> Result<(), Error> {
         let now = self.state.clock.now();
-        let expires_at = self
-            .what
-            .schedule()
-            .confirm_by(now, self.state.knobs.task_expiry());
         let mut tx = self.state.db.begin(self.tenant).await?;
         let id = self.broadcast;
         if !self.advance(&mut tx, split).await? {
             return Ok(());
         }
+        // Its row is locked, so this is the schedule there is.
+        let found = store::broadcast::find(&mut *tx, id).await?;
+        let schedule = found.ok_or(Error::BroadcastUnknown)?.schedule();
+        let expires_at = schedule.confirm_by(now, self.state.knobs.task_expiry(), &self.tenants);
         store::resolve::close_ended(&mut *tx, id).await?;
+        if schedule.send_at_local.is_some() {
+            super::set_times(&mut tx, id, &schedule, &self.tenants).await?;
+        }
         let shares = store::resolve::shares(&mut *tx, id).await?;
         store::task::open(&mut *tx, self.tenant, id, &shares, now, expires_at).await?;
         store::broadcast::set_state(&mut *tx, id, BroadcastState::Running).await?;

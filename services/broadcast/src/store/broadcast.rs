@@ -10,6 +10,7 @@ use crate::broadcast::{Broadcast, ChannelName, Kind, State};
 use crate::content::Content;
 use crate::content::card::Card;
 use crate::schedule::{Priority, Schedule};
+use crate::zone::LocalTime;
 
 pub(crate) async fn insert(
     db: impl PgExecutor<'_>,
@@ -19,8 +20,8 @@ pub(crate) async fn insert(
     sqlx::query!(
         "insert into broadcast
            (tenant_id, broadcast_id, kind, title, text, tags_any, tags_all, channel, rate_per_s, started_by,
-            state, accepted_at, priority, send_at, send_until, held_out_ppm, attachments, content)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11, $12, $13, $14, $15, $16, $17)",
+            state, accepted_at, priority, send_at, send_until, held_out_ppm, attachments, content, send_at_local)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11, $12, $13, $14, $15, $16, $17, $18)",
         tenant.0,
         broadcast.broadcast_id.0,
         broadcast.kind.name(),
@@ -38,6 +39,7 @@ pub(crate) async fn insert(
         broadcast.held_out_ppm,
         Json(&broadcast.attachments) as _,
         broadcast.content.as_ref().map(Json) as _,
+        broadcast.send_at_local.map(|local| local.0.to_sqlx()) as _,
     )
     .execute(db)
     .await
@@ -57,6 +59,7 @@ struct Row {
     rate_per_s: Option<i32>,
     priority: Priority,
     send_at: Option<jiff_sqlx::Timestamp>,
+    send_at_local: Option<jiff_sqlx::DateTime>,
     send_until: Option<jiff_sqlx::Timestamp>,
     held_out_ppm: i32,
     started_by: contracts::MemberId,
@@ -82,6 +85,7 @@ impl From<Row> for Broadcast {
             rate_per_s: row.rate_per_s,
             priority: row.priority,
             send_at: row.send_at.map(Into::into),
+            send_at_local: row.send_at_local.map(|local| LocalTime(local.to_jiff())),
             send_until: row.send_until.map(Into::into),
             held_out_ppm: row.held_out_ppm,
             started_by: row.started_by,
@@ -100,6 +104,7 @@ pub(crate) async fn find(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Resu
              attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>", tags_any, tags_all,
              channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
              send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
+             send_at_local as "send_at_local?: jiff_sqlx::DateTime",
              started_by as "started_by: _", state as "state: State",
              note, accepted_at, held_out_ppm, finished_at as "finished_at?: jiff_sqlx::Timestamp"
            from broadcast where broadcast_id = $1"#,
@@ -149,6 +154,7 @@ pub(crate) async fn page(
              attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>", tags_any, tags_all,
              channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
              send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
+             send_at_local as "send_at_local?: jiff_sqlx::DateTime",
              started_by as "started_by: _", state as "state: State",
              note, accepted_at, held_out_ppm, finished_at as "finished_at?: jiff_sqlx::Timestamp"
            from broadcast
@@ -222,10 +228,11 @@ pub(crate) async fn reschedule(
     schedule: &Schedule,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update broadcast set send_at = $2, send_until = $3 where broadcast_id = $1",
+        "update broadcast set send_at = $2, send_until = $3, send_at_local = $4 where broadcast_id = $1",
         id.0,
         schedule.send_at.map(|at| at.to_sqlx()) as _,
         schedule.send_until.map(|until| until.to_sqlx()) as _,
+        schedule.send_at_local.map(|local| local.0.to_sqlx()) as _,
     )
     .execute(db)
     .await

@@ -1,11 +1,14 @@
 //! Chunks as a whole: progress, confirmation, withdrawal. Claims and leases are in `lease`.
 
 use contracts::{BroadcastId, ContactId, MemberId, TenantId};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx as _;
 use sqlx::PgExecutor;
 
 use crate::chunk::ChunkKey;
 use crate::outcome::{Outcome, Outcomes};
 use crate::report::MemberShare;
+use crate::zone::Zone;
 
 pub(crate) struct Tally {
     pub audience: i64,
@@ -201,6 +204,51 @@ pub(crate) async fn take_back(db: impl PgExecutor<'_>, broadcast: BroadcastId) -
          update chunk set state = 'ready'
          from picked where broadcast_id = $1 and chunk.n = picked.n",
         broadcast.0,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// The zones of its chunks; those not known here as the tenant's.
+pub(crate) async fn zones(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+) -> sqlx::Result<Vec<Option<Zone>>> {
+    let names = sqlx::query_scalar!(
+        "select distinct in_zone from chunk where broadcast_id = $1",
+        broadcast.0
+    )
+    .fetch_all(db)
+    .await?;
+    let mut zones: Vec<_> = names
+        .iter()
+        .map(|name| name.as_deref().and_then(Zone::named))
+        .collect();
+    zones.sort_unstable();
+    zones.dedup();
+    Ok(zones)
+}
+
+/// Gives the chunks of each zone the time before which they are not dispatched, other chunks that of the tenant's zone, if
+/// there is one.
+pub(crate) async fn set_times(
+    db: impl PgExecutor<'_>,
+    broadcast: BroadcastId,
+    times: &[(Option<Zone>, Timestamp)],
+) -> sqlx::Result<()> {
+    let zones: Vec<_> = times.iter().map(|(zone, _)| zone.map(Zone::name)).collect();
+    let ats: Vec<_> = times.iter().map(|(_, at)| at.to_sqlx()).collect();
+    sqlx::query!(
+        "with picked as (
+           select n from chunk where broadcast_id = $1 and ended < recipients order by n for update)
+         update chunk set not_before = (
+           select at from unnest($2::text[], $3::timestamptz[]) as timed (zone, at)
+           where zone = in_zone or zone is null order by zone nulls last limit 1)
+         from picked where broadcast_id = $1 and chunk.n = picked.n",
+        broadcast.0,
+        &zones as &[Option<&str>],
+        &ats as &[jiff_sqlx::Timestamp],
     )
     .execute(db)
     .await

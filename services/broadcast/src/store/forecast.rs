@@ -9,6 +9,7 @@ use crate::cap::{Keeping, Policy, Scope};
 use crate::chunk::State as ChunkState;
 use crate::forecast::Share;
 use crate::outcome::Outcome;
+use crate::zone::Zone;
 
 /// The next chunks with somebody whose part is not over.
 pub(crate) async fn shares(
@@ -19,7 +20,7 @@ pub(crate) async fn shares(
     rows_max: i64,
 ) -> sqlx::Result<Vec<Share>> {
     sqlx::query!(
-        r#"select n, member_id as "member: MemberId", contact_ids as "contacts: Vec<ContactId>",
+        r#"select n, member_id as "member: MemberId", in_zone, contact_ids as "contacts: Vec<ContactId>",
              state as "state: ChunkState", ends_as as "ends_as: Outcome",
              case when $2 > 0 then array(
                select contact_id from unnest(contact_ids) as kept (contact_id)
@@ -38,6 +39,7 @@ pub(crate) async fn shares(
             .map(|row| Share {
                 n: row.n,
                 member: row.member,
+                zone: row.in_zone.as_deref().and_then(Zone::named),
                 contacts: row.contacts,
                 held_out: row.held_out,
                 ends_as: row.ends_as.filter(|_| row.state == ChunkState::Cancelled),

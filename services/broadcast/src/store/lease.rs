@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use contracts::MemberId;
+use jiff::tz::TimeZone;
 use sqlx::PgExecutor;
 use sqlx::types::Json;
 
@@ -11,8 +12,10 @@ use crate::broadcast::{ChannelName, Kind, State as BroadcastState};
 use crate::chunk::{ChunkKey, Lease, Standing, State};
 use crate::content::Content;
 use crate::content::card::Card;
+use crate::error::Error;
 use crate::pace::Rates;
 use crate::webhook::{Receiver, Secret};
+use crate::zone::{self, Zone};
 
 /// A chunk as the claim finds it, with what is to be sent.
 pub(crate) struct Found {
@@ -34,7 +37,10 @@ pub(crate) struct Found {
     pub left_secs: Option<f64>,
     pub held_out_ppm: i32,
     pub broadcast_state: BroadcastState,
+    /// Of the tenant, by which caps go.
     pub zone: String,
+    /// Of the chunk's recipients, if it is another one.
+    pub in_zone: Option<String>,
     pub webhook: Option<String>,
     pub link_generation: i16,
     pub link_key: Vec<u8>,
@@ -66,6 +72,15 @@ impl Found {
         let is_over = self.left_secs.is_some_and(|secs| secs <= 0.0);
         self.broadcast_state == BroadcastState::Paused
             || is_over && self.broadcast_state == BroadcastState::Running
+    }
+
+    /// By whose clocks its recipients live.
+    pub(crate) fn clocks(&self) -> Result<TimeZone, Error> {
+        let tenants = zone::tenants(&self.zone)?;
+        Ok(zone::of_chunk(
+            self.in_zone.as_deref().and_then(Zone::named),
+            &tenants,
+        ))
     }
 
     /// What is left of the time in which it may be sent.
@@ -113,7 +128,7 @@ pub(crate) async fn lock(
              member_rate_per_s as "member_rate_per_s?", held_out_ppm,
              extract(epoch from send_until - clock_timestamp())::float8 as left_secs,
              case when ends_as is null then broadcast.state else 'cancelling' end as "broadcast_state!: BroadcastState",
-             zone, url as "webhook?", link_generation, link_key,
+             zone, in_zone, url as "webhook?", link_generation, link_key,
              secret as "secret?: Secret",
              case when old_secret_until > now() then old_secret end as "old_secret?: Secret",
              coalesce(away_until > now(), false) as "is_away!", coalesce(failures, 0) as "failures!",

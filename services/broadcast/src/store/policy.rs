@@ -31,14 +31,33 @@ struct Row {
     fatigue_days: Option<i32>,
 }
 
-/// A day in the tenant's zone, by the database's clock alone, and the rules that stand on it for a kind of mass message:
-/// today's, or one so many days ahead.
+/// Today in the tenant's zone, by the database's clock alone, and the rules that stand on it for a kind of mass message.
 pub(crate) async fn today(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
     scope: Scope,
     zone: &str,
-    days_ahead: i32,
+) -> sqlx::Result<Today> {
+    rules(db, tenant, scope, zone, None).await
+}
+
+/// The same of another day.
+pub(crate) async fn on(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    scope: Scope,
+    zone: &str,
+    day: Date,
+) -> sqlx::Result<Today> {
+    rules(db, tenant, scope, zone, Some(day)).await
+}
+
+async fn rules(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    scope: Scope,
+    zone: &str,
+    day: Option<Date>,
 ) -> sqlx::Result<Today> {
     let row = sqlx::query_as!(
         Row,
@@ -49,7 +68,7 @@ pub(crate) async fn today(
              fatigue.since as "fatigue_since?: jiff_sqlx::Date", fatigue.length as "fatigue_window?: Window",
              fatigue.sends_max as "fatigue_sends_max?", fatigue.days as "fatigue_days?"
            from clock_timestamp() as at
-           cross join lateral (select (at at time zone $3)::date + $4::integer as today) as clock
+           cross join lateral (select coalesce($4::date, (at at time zone $3)::date) as today) as clock
            left join lateral (
              select * from cap_policy where tenant_id = $1 and scope = $2 and since <= today
              order by since desc limit 1) as own on true
@@ -59,7 +78,7 @@ pub(crate) async fn today(
         tenant.0,
         scope.name(),
         zone,
-        days_ahead,
+        day.map(|day| day.to_sqlx()) as _,
     )
     .fetch_one(db)
     .await?;

@@ -1,11 +1,11 @@
-//! Tenants' quiet hours.
+//! Tenants' quiet hours, and the database's clock, by which they are.
 
 use contracts::{MemberId, TenantId};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgExecutor;
 
-use crate::quiet::{Hours, Quiet};
+use crate::quiet::Hours;
 
 /// Notes the hours; false when they were these before.
 pub(crate) async fn set(
@@ -53,32 +53,21 @@ pub(crate) async fn find(
     .map(|row| row.map(|row| (row.starts, row.ends)))
 }
 
-/// How this moment, by the database's clock, or one so many seconds ahead, lies to the tenant's quiet hours.
-pub(crate) async fn at(
+/// The tenant's quiet hours, with the time there is on the database's clock.
+pub(crate) async fn now(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
-    zone: &str,
-    ahead_secs: f64,
-) -> sqlx::Result<Quiet> {
-    let quiet = sqlx::query_as!(
-        Quiet,
-        r#"select case when is_quiet then extract(epoch from until at time zone $2 - at)::float8 end as rest_secs,
-             (is_quiet and until::date > local::date) as "is_over_night!",
-             case when not is_quiet then extract(epoch from begin at time zone $2 - at)::float8 end as begin_secs
-           from quiet_hours
-           cross join lateral (select clock_timestamp() + make_interval(secs => $3) as at) as moment
-           cross join lateral (select at at time zone $2 as local) as clock
-           cross join lateral (
-             select case when starts < ends then local::time >= starts and local::time < ends
-                 else local::time >= starts or local::time < ends end as is_quiet,
-               local::date + ends + make_interval(days => (local::time >= ends)::integer) as until,
-               local::date + starts + make_interval(days => (local::time >= starts)::integer) as begin) as hours
-           where tenant_id = $1"#,
-        tenant.0,
-        zone,
-        ahead_secs,
+) -> sqlx::Result<Option<(Timestamp, Hours)>> {
+    let row = sqlx::query!(
+        r#"select clock_timestamp() as "at!: jiff_sqlx::Timestamp", starts as "starts: jiff_sqlx::Time",
+             ends as "ends: jiff_sqlx::Time"
+           from quiet_hours where tenant_id = $1"#,
+        tenant.0
     )
     .fetch_optional(db)
     .await?;
-    Ok(quiet.unwrap_or_default())
+    Ok(row.map(|row| {
+        let (starts, ends) = (row.starts.to_jiff(), row.ends.to_jiff());
+        (row.at.to_jiff(), Hours { starts, ends })
+    }))
 }

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use crate::audience::Audience;
 use crate::broadcast::Kind;
-use crate::schedule::Schedule;
 use crate::split::{Open, Pieces, Placed};
+use crate::zone::Zone;
 
 /// A mass message of any tenant that nobody is resolving: the one whose last turn is longest ago.
 pub(crate) async fn next(db: impl PgExecutor<'_>) -> sqlx::Result<Option<(TenantId, BroadcastId)>> {
@@ -31,23 +31,12 @@ pub(crate) struct Resolving {
     pub started_by: MemberId,
     pub tags_any: Vec<String>,
     pub tags_all: Vec<String>,
-    pub send_at: Option<jiff_sqlx::Timestamp>,
-    pub send_until: Option<jiff_sqlx::Timestamp>,
     /// What it names beyond tags, if it does; then also the tags stand there.
     pub conditions: Option<Json<Audience>>,
     pub cursor: String,
     pub resolved_to: Option<ContactId>,
     /// Turns in a row that failed without a page.
     pub failures: i32,
-}
-
-impl Resolving {
-    pub(crate) fn schedule(&self) -> Schedule {
-        Schedule {
-            send_at: self.send_at.map(Into::into),
-            send_until: self.send_until.map(Into::into),
-        }
-    }
 }
 
 /// Takes the mass message for `owner`, unless another one was quicker.
@@ -63,7 +52,6 @@ pub(crate) async fn take(
            set resolve_owner = $2, resolve_until = now() + make_interval(secs => $3), resolve_turn_at = now()
            where broadcast_id = $1 and state = 'resolving' and (resolve_until is null or resolve_until < now())
            returning kind as "kind: Kind", started_by as "started_by: _", tags_any, tags_all,
-             send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
              (select conditions from audience where audience.broadcast_id = broadcast.broadcast_id)
                as "conditions?: Json<Audience>", resolve_cursor as cursor, resolved_to as "resolved_to: ContactId",
              resolve_failures as failures"#,
@@ -121,28 +109,29 @@ pub(crate) async fn rest(
     .map(drop)
 }
 
-/// The last chunk of each sending member, and the number of the next new one.
+/// The last chunk of each sending member in each zone, and the number of the next new one.
 pub(crate) async fn filled(
     db: impl PgExecutor<'_>,
     broadcast: BroadcastId,
-) -> sqlx::Result<(BTreeMap<MemberId, Open>, i32)> {
+) -> sqlx::Result<(BTreeMap<(MemberId, Option<Zone>), Open>, i32)> {
     let rows = sqlx::query!(
-        r#"select distinct on (member_id) member_id as "member: MemberId", n, recipients
-           from chunk where broadcast_id = $1 order by member_id, n desc"#,
+        r#"select distinct on (member_id, in_zone) member_id as "member: MemberId", in_zone, n, recipients
+           from chunk where broadcast_id = $1 order by member_id, in_zone, n desc"#,
         broadcast.0
     )
     .fetch_all(db)
     .await?;
-    // The newest chunk of all is the last one of its member.
+    // The newest chunk of all is the last one of its member and zone.
     let next_n = rows.iter().map(|row| row.n + 1).max().unwrap_or(0);
-    let open = rows.into_iter().map(|row| {
-        (
-            row.member,
-            Open {
-                n: row.n,
-                recipients: row.recipients,
-            },
-        )
+    let open = rows.into_iter().filter_map(|row| {
+        let zone = row.in_zone.as_deref().map(Zone::named);
+        // One that another process named and this one does not know is left as it is.
+        let zone = zone.map_or(Some(None), |zone| zone.map(Some))?;
+        let open = Open {
+            n: row.n,
+            recipients: row.recipients,
+        };
+        Some(((row.member, zone), open))
     });
     Ok((open.collect(), next_n))
 }
@@ -158,14 +147,16 @@ pub(crate) async fn add(
     let Pieces {
         ns,
         members,
+        zones,
         firsts,
         lasts,
         contacts,
     } = Pieces::of(placed);
     sqlx::query!(
-        "insert into chunk (tenant_id, broadcast_id, n, member_id, contact_ids)
-         select $1, $2, n, member_id, ($7::uuid[])[first_at:last_at]
-         from unnest($3::int4[], $4::uuid[], $5::int4[], $6::int4[]) as piece (n, member_id, first_at, last_at)
+        "insert into chunk (tenant_id, broadcast_id, n, member_id, in_zone, contact_ids)
+         select $1, $2, n, member_id, in_zone, ($7::uuid[])[first_at:last_at]
+         from unnest($3::int4[], $4::uuid[], $5::int4[], $6::int4[], $8::text[])
+           as piece (n, member_id, first_at, last_at, in_zone)
          order by n
          on conflict (broadcast_id, n) do update set contact_ids = chunk.contact_ids || excluded.contact_ids",
         tenant.0,
@@ -175,6 +166,7 @@ pub(crate) async fn add(
         &firsts,
         &lasts,
         &contacts as &[ContactId],
+        &zones as &[Option<&str>],
     )
     .execute(db)
     .await

@@ -39,16 +39,7 @@ pub(crate) async fn is_zone(db: impl PgExecutor<'_>, zone: &str) -> sqlx::Result
     .await
 }
 
-pub(crate) async fn is_verified(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists (select from tenant where tenant_id = $1) as "exists!""#,
-        tenant.0
-    )
-    .fetch_one(db)
-    .await
-}
-
-/// The zone in which the tenant's days are cut.
+/// The zone in which the tenant's days are cut; none while it is not verified.
 pub(crate) async fn zone(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Result<Option<String>> {
     sqlx::query_scalar!("select zone from tenant where tenant_id = $1", tenant.0)
         .fetch_optional(db)

@@ -87,7 +87,7 @@ async fn windows_are_calendar_days_and_iso_weeks_of_the_zone() {
         "Australia/Lord_Howe",
     ] {
         let mut tx = scene.state.db.read(scene.tenant).await.unwrap();
-        let today = store::policy::today(&mut *tx, scene.tenant, Scope::Enterprise, zone, 0)
+        let today = store::policy::today(&mut *tx, scene.tenant, Scope::Enterprise, zone)
             .await
             .unwrap();
         let now: Zoned = scene.state.clock.now().in_tz(zone).unwrap();

@@ -42,6 +42,8 @@ pub(super) struct Customers {
     /// After how many pages each of the next streams breaks.
     pub(super) breaks: Arc<Mutex<Vec<usize>>>,
     pub(super) asked: Arc<Mutex<Vec<StreamRecipientsRequest>>>,
+    /// Where those of the entries live of whom it is known.
+    pub(super) zones: Arc<Mutex<BTreeMap<ContactId, &'static str>>>,
     /// Name and language of those of the entries it tells them of.
     pub(super) people: Arc<Mutex<BTreeMap<ContactId, (String, String)>>>,
     /// Their e-mail addresses, and the alias of every member; `小雨` unless told.
@@ -214,7 +216,23 @@ impl CustomersService for Customers {
         let request = request.into_inner();
         self.asked.lock().unwrap().push(request.clone());
         let (entries, mut not_friends) = self.recipients(&request);
+        let lives = self.zones.lock().unwrap().clone();
         let page = |entries: &[Befriended]| {
+            let mut zones: Vec<_> = entries.iter().filter_map(|it| lives.get(&it.contact)).collect();
+            zones.sort();
+            zones.dedup();
+            let position = |it: &Befriended| {
+                let zone = lives.get(&it.contact)?;
+                zones.binary_search(&zone).ok()
+            };
+            let positions = entries
+                .iter()
+                .map(|it| position(it).map_or(0, |at| u32::try_from(at).unwrap() + 1));
+            let zone_of = if zones.is_empty() {
+                vec![]
+            } else {
+                positions.collect()
+            };
             let contacts: Vec<_> = entries.iter().map(|entry| entry.contact).collect();
             let members: Vec<_> = entries.iter().map(|entry| entry.member).collect();
             let silent = entries.iter().enumerate().filter(|(_, entry)| !entry.marketing);
@@ -224,6 +242,8 @@ impl CustomersService for Customers {
                 senders: (0..).take(entries.len()).collect(),
                 without_marketing: silent.map(|(place, _)| u32::try_from(place).unwrap()).collect(),
                 not_friends: vec![],
+                zone_of,
+                zones: zones.into_iter().map(ToString::to_string).collect(),
                 cursor: contacts.last().map(ToString::to_string).unwrap_or_default(),
             }
         };

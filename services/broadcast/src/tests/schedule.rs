@@ -34,7 +34,7 @@ async fn nothing_is_sent_before_its_time() {
     scene.audience(30);
     let past = Schedule {
         send_at: Some(hours(&scene, -1)),
-        send_until: None,
+        ..Schedule::default()
     };
     assert!(matches!(
         plan(&scene, past).await,
@@ -42,7 +42,7 @@ async fn nothing_is_sent_before_its_time() {
     ));
     let tomorrow = Schedule {
         send_at: Some(hours(&scene, 24)),
-        send_until: None,
+        ..Schedule::default()
     };
     let broadcast = plan(&scene, tomorrow).await.unwrap();
     assert!(scene.hints().await.is_empty());
@@ -92,7 +92,7 @@ async fn what_has_not_begun_is_rescheduled_or_cancelled() {
     scene.audience(30);
     let at = |hours_ahead| Schedule {
         send_at: Some(hours(&scene, hours_ahead)),
-        send_until: None,
+        ..Schedule::default()
     };
     let broadcast = scene
         .accept({

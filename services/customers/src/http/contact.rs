@@ -14,6 +14,7 @@ use crate::contact::{Contact, ContactDetail, ExternalId};
 use crate::error::Error;
 use crate::ops::record_talk::Talk;
 use crate::ops::remark::Remark;
+use crate::ops::set_zone::ZoneChange;
 use crate::ops::tag_contact::{ContactTags, TagChange};
 use crate::store::contact::Filter;
 use crate::{State, ops, store};
@@ -102,6 +103,24 @@ pub(super) async fn tag_contact(
 ) -> Result<Json<ContactTags>, Problem> {
     let tags = ops::tag_contact::tag_contact(&state, agent, contact_id, &request.key, request.body).await?;
     Ok(Json(tags))
+}
+
+/// Say where a contact lives
+///
+/// The time zone in which mass messages go by the contact's own clock; an agent says it of those they follow. Who is on
+/// their way already keeps the zone they had when the audience was made.
+#[utoipa::path(
+    put, path = "/v1/contacts/{contact_id}/zone", tag = "contacts",
+    params(("contact_id" = ContactId, Path)), request_body = ZoneChange, responses((status = 204))
+)]
+pub(super) async fn set_zone(
+    extract::State(state): extract::State<State>,
+    agent: Agent,
+    Path(contact_id): Path<ContactId>,
+    Json(change): Json<ZoneChange>,
+) -> Result<StatusCode, Problem> {
+    ops::set_zone::set_zone(&state, agent, contact_id, &change).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Write a remark on a contact

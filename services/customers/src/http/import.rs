@@ -32,10 +32,10 @@ pub(super) struct ImportQuery {
 /// Import contacts from a CSV file
 ///
 /// UTF-8, at most 256 MiB and 500,000 rows. The first line names the columns in any order: `external_id`, `name`, and any of
-/// `phone` (+81 or +86), `email`, `birth_month` (`YYYY-MM`) and `tags` (separated by `;`). A person who exists is updated:
-/// empty fields leave what is known, tags are added. Rows that can't be taken are reported, the rest goes on. Batches
-/// of 500 rows are written as they come: an import that fails keeps those written, and can be sent again under
-/// the same key.
+/// `phone` (+81 or +86), `email`, `birth_month` (`YYYY-MM`), `tags` (separated by `;`) and `zone` (a name of the IANA database, such
+/// as `Asia/Tokyo`). A person who exists is updated: empty fields leave what is known, tags are added. Rows that can't be
+/// taken are reported, the rest goes on. Batches of 500 rows are written as they come: an import that fails keeps those
+/// written, and can be sent again under the same key.
 #[utoipa::path(
     post, path = "/v1/imports", tag = "imports", params(ImportQuery, IdempotencyKey),
     request_body(

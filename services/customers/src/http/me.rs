@@ -1,6 +1,7 @@
 //! What a contact may see and decide of themselves.
 
 use axum::extract;
+use axum::http::StatusCode;
 use chassis::Problem;
 use chassis::auth::ContactSelf;
 use chassis::http::Json;
@@ -11,6 +12,7 @@ use utoipa::ToSchema;
 use crate::contact::{Consent, Face};
 use crate::error::Error;
 use crate::ops::change_consent::ConsentChange;
+use crate::ops::set_zone::ZoneChange;
 use crate::{State, ops, store};
 
 /// A contact as they see themselves.
@@ -20,6 +22,8 @@ pub(super) struct Me {
     external_id: String,
     name: String,
     language: String,
+    /// IANA; null while unknown, then the tenant's counts.
+    zone: Option<String>,
     consent: Consent,
     /// The members who are friends with the contact, the last active first.
     friends: Vec<Face>,
@@ -44,6 +48,7 @@ pub(super) async fn get_me(
         external_id: contact.external_id,
         name: contact.name,
         language: contact.language,
+        zone: contact.zone,
         consent,
         friends,
     }))
@@ -63,4 +68,19 @@ pub(super) async fn change_consent(
     Ok(Json(
         ops::change_consent::change_consent(&state, me, change).await?,
     ))
+}
+
+/// Say where one lives
+///
+/// The time zone in which nights are quiet, and in which mass messages come that are planned for a time of the day.
+#[utoipa::path(
+    put, path = "/v1/me/zone", tag = "me", request_body = ZoneChange, responses((status = 204))
+)]
+pub(super) async fn set_own_zone(
+    extract::State(state): extract::State<State>,
+    me: ContactSelf,
+    Json(change): Json<ZoneChange>,
+) -> Result<StatusCode, Problem> {
+    ops::set_zone::set_own_zone(&state, me, &change).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,6 @@
 //! Reading an audience page by page: who is named, who of them is excepted, and who speaks to each.
 //!
-//! Cost of a page of at most 10,000: 4 statements for everybody, one more for each form of condition and exception; each
+//! Cost of a page of at most 10,000: 5 statements for everybody, one more for each form of condition and exception; each
 //! is a short transaction of its own, so a slow reader holds neither rows nor a transaction.
 
 use contracts::{ContactId, MemberId, TenantId};
@@ -33,13 +33,17 @@ pub(crate) async fn read_recipients(
         let spoken = store::everybody(&mut *tx, span, &departed, limit(PAGE_CONTACTS_MAX)).await?;
         let looked_to = Run::limited(spoken.contact_ids.clone(), PAGE_CONTACTS_MAX).looked_to;
         let excepted = among(&mut tx, &audience.excepted, &spoken.contact_ids).await?;
-        let silent = match (spoken.contact_ids.first(), spoken.contact_ids.last()) {
-            (Some(&first), Some(&last)) => store::without_marketing_between(&mut *tx, first, last).await?,
-            _ => vec![],
+        let (silent, zoned) = match (spoken.contact_ids.first(), spoken.contact_ids.last()) {
+            (Some(&first), Some(&last)) => (
+                store::without_marketing_between(&mut *tx, first, last).await?,
+                store::zoned_between(&mut *tx, first, last).await?,
+            ),
+            _ => (vec![], vec![]),
         };
         return Ok(Page {
             recipients: recipients(&spoken, &excepted, &silent),
             not_friends: vec![],
+            zoned,
             looked_to,
         });
     }
@@ -49,12 +53,14 @@ pub(crate) async fn read_recipients(
     let meant = without(&named.ids, &excepted);
     let spoken = speakers(&mut tx, audience, &meant, &departed).await?;
     let silent = store::without_marketing(&mut *tx, &spoken.contact_ids).await?;
+    let zoned = store::zoned(&mut *tx, &spoken.contact_ids).await?;
     let asked_for: Vec<_> = (audience.named.contact_ids.iter().copied())
         .filter(|contact| meant.binary_search(contact).is_ok())
         .collect();
     Ok(Page {
         recipients: recipients(&spoken, &[], &silent),
         not_friends: without(&asked_for, &spoken.contact_ids),
+        zoned,
         looked_to: named.looked_to,
     })
 }

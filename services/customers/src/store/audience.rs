@@ -7,7 +7,7 @@ use contracts::{ContactId, MemberId};
 use sqlx::{PgExecutor, Result};
 use uuid::Uuid;
 
-use crate::audience::{PAGE_CONTACTS_MAX, Run};
+use crate::audience::{PAGE_CONTACTS_MAX, Run, Zoned};
 
 /// From where to where contacts are looked at.
 #[derive(Clone, Copy, Debug)]
@@ -282,6 +282,35 @@ pub(crate) async fn without_marketing_between(
     sqlx::query_scalar!(
         r#"select contact_id as "contact_id: ContactId" from contact
            where contact_id >= $1 and contact_id <= $2 and not marketing order by contact_id"#,
+        first as ContactId,
+        last as ContactId,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Of `contact_ids` those whose zone is known, by zone.
+pub(crate) async fn zoned(db: impl PgExecutor<'_>, contact_ids: &[ContactId]) -> Result<Vec<Zoned>> {
+    sqlx::query_as!(
+        Zoned,
+        r#"select zone as "zone!", array_agg(contact_id) as "contact_ids!: Vec<ContactId>" from contact
+           where contact_id = any($1) and zone is not null group by zone"#,
+        contact_ids as &[ContactId],
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The contacts of a whole page whose zone is known, by zone: a walk along those alone.
+pub(crate) async fn zoned_between(
+    db: impl PgExecutor<'_>,
+    first: ContactId,
+    last: ContactId,
+) -> Result<Vec<Zoned>> {
+    sqlx::query_as!(
+        Zoned,
+        r#"select zone as "zone!", array_agg(contact_id) as "contact_ids!: Vec<ContactId>" from contact
+           where contact_id >= $1 and contact_id <= $2 and zone is not null group by zone"#,
         first as ContactId,
         last as ContactId,
     )

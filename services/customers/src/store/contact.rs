@@ -30,7 +30,7 @@ pub(crate) async fn list(
     sqlx::query_as!(
         Contact,
         r#"select contact_id as "contact_id: ContactId", external_id, name, language, phone, email, birth_month,
-               marketing,
+               zone, marketing,
                array(select tag.name from contact_tag join tag using (tag_id)
                      where contact_tag.contact_id = contact.contact_id order by tag.name) as "tags!",
                created_at
@@ -67,7 +67,7 @@ pub(crate) async fn find(
     sqlx::query_as!(
         Contact,
         r#"select contact_id as "contact_id: ContactId", external_id, name, language, phone, email, birth_month,
-               marketing,
+               zone, marketing,
                array(select tag.name from contact_tag join tag using (tag_id)
                      where contact_tag.contact_id = contact.contact_id order by tag.name) as "tags!",
                created_at
@@ -156,6 +156,28 @@ pub(crate) async fn opt_out(db: impl PgExecutor<'_>, contact_id: ContactId, at: 
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Writes where the contact lives, and says whether that is news; `None` when `agent` does not follow them, or, with none
+/// named, when there is no such contact.
+pub(crate) async fn set_zone(
+    db: impl PgExecutor<'_>,
+    contact_id: ContactId,
+    agent: Option<MemberId>,
+    zone: Option<&str>,
+) -> Result<Option<bool>> {
+    sqlx::query_scalar!(
+        r#"update contact set zone = $3
+           where contact_id = $1 and ($2::uuid is null or exists (
+               select 1 from follow
+               where follow.contact_id = $1 and follow.member_id = $2 and follow.state = 'active'))
+           returning old.zone is distinct from new.zone as "is_new!""#,
+        contact_id as ContactId,
+        agent as Option<MemberId>,
+        zone,
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// Writes a member's own note on a contact, and says whether it is another one; `None` when the member doesn't follow

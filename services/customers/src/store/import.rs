@@ -148,6 +148,10 @@ pub(crate) async fn upsert(
         .map(|row| row.email.as_ref().map(|email| email.as_str()))
         .collect();
     let months: Vec<_> = rows.iter().map(|row| row.birth_month.as_deref()).collect();
+    let zones: Vec<_> = rows
+        .iter()
+        .map(|row| row.zone.as_ref().map(|zone| zone.as_str()))
+        .collect();
     let (tagged, tags): (Vec<&str>, Vec<Uuid>) = rows
         .iter()
         .flat_map(|row| row.tags.iter().map(|tag| (&*row.external_id, tag)))
@@ -155,18 +159,19 @@ pub(crate) async fn upsert(
         .unzip();
     sqlx::query_scalar!(
         r#"with input as (
-               select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $10::text[])
-                   as t (contact_id, external_id, name, phone, birth_month, email)
+               select * from unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $10::text[], $11::text[])
+                   as t (contact_id, external_id, name, phone, birth_month, email, zone)
            ), person as (
-               insert into contact (tenant_id, contact_id, external_id, name, language, phone, email, birth_month,
+               insert into contact (tenant_id, contact_id, external_id, name, language, phone, email, birth_month, zone,
                                     marketing, consent_basis, consent_version, consent_at, created_at)
-               select $1, contact_id, external_id, name, '', phone, email, birth_month, false, 'import', 0, $9, $9
+               select $1, contact_id, external_id, name, '', phone, email, birth_month, zone, false, 'import', 0, $9, $9
                from input order by external_id
                on conflict (tenant_id, external_id) do update set
                    name = excluded.name,
                    phone = coalesce(excluded.phone, contact.phone),
                    email = coalesce(excluded.email, contact.email),
-                   birth_month = coalesce(excluded.birth_month, contact.birth_month)
+                   birth_month = coalesce(excluded.birth_month, contact.birth_month),
+                   zone = coalesce(excluded.zone, contact.zone)
                returning contact_id, external_id
            ), tagged as (
                insert into contact_tag (tenant_id, contact_id, tag_id)
@@ -186,6 +191,7 @@ pub(crate) async fn upsert(
         &tags,
         now.to_sqlx() as _,
         &emails as &[Option<&str>],
+        &zones as &[Option<&str>],
     )
     .fetch_one(db)
     .await

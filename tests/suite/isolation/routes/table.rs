@@ -117,6 +117,7 @@ const CUSTOMERS: &[Route] = &[
     route("get_contact", Auditor, &[("{contact_id}", Contact)]),
     route("get_contact", Agent, &[("{contact_id}", Contact)]),
     route("tag_contact", Agent, &[("{contact_id}", Contact)]),
+    route("set_zone", Agent, &[("{contact_id}", Contact)]),
     route(
         "remark",
         Agent,
@@ -132,6 +133,7 @@ const CUSTOMERS: &[Route] = &[
     route("list_rejections", Auditor, &[("{import_id}", Import)]),
     route("get_me", By::Contact, &[]),
     route("change_consent", By::Contact, &[]),
+    route("set_own_zone", By::Contact, &[]),
 ];
 
 const GROUPS: &[Route] = &[

@@ -25,6 +25,7 @@ use crate::feed::{Feed, reach, union};
 use crate::outcome::Outcome;
 use crate::split::Entry;
 use crate::store;
+use crate::zone::Zones;
 
 /// A page must come well within the lease.
 const PAGE_WAIT: Duration = Duration::from_secs(4);
@@ -53,6 +54,7 @@ pub(in crate::ops) struct Source<'a> {
     excepted: Side,
     place: Option<ContactId>,
     window: Option<Window>,
+    zones: Zones,
     is_over: bool,
 }
 
@@ -116,8 +118,14 @@ impl<'a> Source<'a> {
             excepted: Side::of(&audience.except, place),
             place,
             window: None,
+            zones: Zones::default(),
             is_over: false,
         }
+    }
+
+    /// Takes zones to be one that are one in `zones`.
+    pub(in crate::ops) fn in_zones(self, zones: Zones) -> Self {
+        Self { zones, ..self }
     }
 
     /// The next page; none at the end.
@@ -196,20 +204,32 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn entries(&self, page: &StreamRecipientsResponse, asked_for: &[ContactId]) -> Result<Vec<Entry>, Error> {
+    fn entries(
+        &mut self,
+        page: &StreamRecipientsResponse,
+        asked_for: &[ContactId],
+    ) -> Result<Vec<Entry>, Error> {
         let contacts = ids::<ContactId>("contact_ids", &page.contact_ids)?;
         let members = ids::<MemberId>("member_ids", &page.member_ids)?;
         if page.senders.len() != contacts.len() {
             return Err(malformed("senders"));
         }
+        // A customers of before, and one where nobody has a zone, says nothing of them.
+        if !page.zone_of.is_empty() && page.zone_of.len() != contacts.len() {
+            return Err(malformed("zone_of"));
+        }
+        let mut zones = vec![None];
+        zones.extend(page.zones.iter().map(|name| self.zones.meet(name)));
+        let zone_of = page.zone_of.iter().chain(std::iter::repeat(&0));
         let mut entries = Vec::with_capacity(contacts.len());
-        for (contact, sender) in contacts.into_iter().zip(&page.senders) {
+        for ((contact, sender), zone) in contacts.into_iter().zip(&page.senders).zip(zone_of) {
             let member = members
                 .get(*sender as usize)
                 .ok_or_else(|| malformed("senders"))?;
             entries.push(Entry {
                 contact,
                 member: *member,
+                zone: *zones.get(*zone as usize).ok_or_else(|| malformed("zone_of"))?,
                 ends: None,
             });
         }
@@ -224,6 +244,7 @@ impl<'a> Source<'a> {
         entries.extend(not_friends.map(|contact| Entry {
             contact,
             member: self.starter,
+            zone: None,
             ends: Some(Outcome::NotAFriend),
         }));
         entries.sort_by_key(|entry| entry.contact);

@@ -210,3 +210,21 @@ async fn a_header_that_is_none_fails_the_import() {
         1
     );
 }
+
+#[tokio::test]
+async fn a_zone_is_taken_from_the_file_and_left_where_the_file_says_nothing() {
+    let scene = Scene::new().await;
+    let zones = async || {
+        let contacts = contacts(&scene).await;
+        contacts.into_iter().map(|it| it.zone).collect::<Vec<_>>()
+    };
+    let first = "external_id,name,zone\nwx-1,Li,asia/tokyo\nwx-2,Li,\nwx-3,Li,Mars/Phobos\n";
+    let report = import(&scene, scene.operator(), "k", false, first).await.unwrap();
+    assert_eq!(figures(&report), [3, 2, 0, 1]);
+    assert_eq!(report.errors[0].field.as_deref(), Some("zone"));
+    assert_eq!(zones().await, [Some("Asia/Tokyo".to_owned()), None]);
+    let again = "external_id,name,zone\nwx-1,Li,\nwx-2,Li,Europe/Paris\n";
+    import(&scene, scene.operator(), "l", false, again).await.unwrap();
+    let expected = ["Asia/Tokyo", "Europe/Paris"].map(|zone| Some(zone.to_owned()));
+    assert_eq!(zones().await, expected);
+}

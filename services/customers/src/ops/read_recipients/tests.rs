@@ -1,8 +1,10 @@
 //! Audiences on a real database: forms, exceptions, senders, and pages from any place on.
 
+use chassis::auth::ContactSelf;
 use contracts::MemberId;
 
 use super::*;
+use crate::ops::set_zone::{ZoneChange, set_own_zone};
 use crate::scene::Scene;
 
 const START: ContactId = ContactId(Uuid::nil());
@@ -258,4 +260,38 @@ async fn a_crowd_comes_whole_and_once_by_every_road() {
         ..everybody()
     };
     assert_eq!(all(&window).await, walked[..100]);
+}
+
+#[tokio::test]
+async fn recipients_come_with_the_zones_they_live_in() {
+    let Four { scene, people, .. } = four().await;
+    let zones = async |audience: &Audience| {
+        let page = read(&scene, audience).await;
+        let zone = |position: &u32| match position {
+            0 => "",
+            _ => page.zoned[*position as usize - 1].zone.as_str(),
+        };
+        page.zone_of()
+            .iter()
+            .map(|it| zone(it).to_owned())
+            .collect::<Vec<_>>()
+    };
+    let named = Audience {
+        named: ids(&people[1..]),
+        named_only: true,
+        ..everybody()
+    };
+    assert!(zones(&everybody()).await.is_empty() && zones(&named).await.is_empty());
+    for (contact, zone) in [(people[0], "Asia/Tokyo"), (people[3], "Europe/Paris")] {
+        let me = ContactSelf {
+            tenant: scene.tenant,
+            contact,
+        };
+        let zone = zone.to_owned().try_into().unwrap();
+        set_own_zone(&scene.state, me, &ZoneChange { zone: Some(zone) })
+            .await
+            .unwrap();
+    }
+    assert_eq!(zones(&everybody()).await, ["Asia/Tokyo", "", "", "Europe/Paris"]);
+    assert_eq!(zones(&named).await, ["", "", "Europe/Paris"]);
 }

@@ -60,6 +60,7 @@ pub(super) const LEFT: &[Left] = &[
         ..public("scan", "contact", &["contact.befriended"], &[])
     },
     left("tag_contact", &["contact.tagged"]),
+    left("set_zone", &["contact.zone_set"]),
     left("remark", &["contact.remarked"]),
     Left {
         again: &["follow.talked"], // each time it is another talk
@@ -67,6 +68,11 @@ pub(super) const LEFT: &[Left] = &[
     },
     left("import_contacts", &["import.started", "import.finished"]),
     left("change_consent", &["contact.opted_out"]),
+    Left {
+        // The example's is set already, by the staff.
+        instead: Some(("/zone", Thing::Is("Asia/Seoul"))),
+        ..left("set_own_zone", &["contact.zone_set"])
+    },
     left("open_series", &["series.opened"]),
     left("join_series", &["seat.taken"]),
     left("open_group", &["group.opened"]),

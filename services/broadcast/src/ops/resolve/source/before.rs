@@ -51,5 +51,7 @@ fn translate(page: StreamAudienceResponse) -> Result<StreamRecipientsResponse, S
         without_marketing: places(|marketing| !marketing),
         not_friends: vec![],
         cursor: page.cursor,
+        zones: vec![],
+        zone_of: vec![],
     })
 }
