@@ -21,6 +21,7 @@ use crate::ops::Claim;
 use crate::opt_out::Links;
 use crate::outcome::Outcome;
 use crate::pace::Pace;
+use crate::post::To;
 
 /// What the recipients of one chunk get, and from whom.
 #[derive(Clone, Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct Mailing {
     pub tenant: TenantId,
     pub broadcast: BroadcastId,
     pub kind: Kind,
+    pub to: To,
     pub member: MemberId,
     pub letter: Letter,
     /// The way out of marketing, which stands in every message.

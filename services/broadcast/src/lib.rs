@@ -24,6 +24,7 @@ mod opt_out;
 mod outcome;
 mod pace;
 mod policy;
+mod post;
 mod preview;
 mod queue;
 mod quiet;

@@ -14,6 +14,7 @@ use crate::forecast::{
     Alternative, Count, Forecast, Held, Holder, Known, Moment, Way, better, is_same_window,
 };
 use crate::outcome::{Outcome, Outcomes};
+use crate::post::To;
 use crate::quiet::Quiet;
 use crate::store;
 
@@ -39,20 +40,22 @@ pub(crate) async fn forecast(
     let zone = store::tenant::zone(&mut *tx, tenant).await?;
     let zone = zone.ok_or(Error::TenantUnverified)?;
     let tally = store::chunk::tally(&mut *tx, broadcast).await?;
-    let kind = found.kind;
+    let policy = found.to().policy(found.kind, found.started_by);
+    let scope = policy.scope;
     let begins = found.begins(state.clock.now());
     let ahead_secs = begins.duration_since(state.clock.now()).as_secs_f64();
     let day = begins.in_tz(&zone).map_err(|_| Error::Zone(zone.clone()))?.date();
-    let ahead = (day - rules(&mut tx, tenant, kind, &zone, 0).await?.day)
+    let ahead = (day - rules(&mut tx, tenant, scope, &zone, 0).await?.day)
         .get_days()
         .max(0);
     let forecaster = Forecaster {
         state,
         tenant,
         broadcast: &found,
-        today: rules(&mut tx, tenant, kind, &zone, ahead).await?,
-        tomorrow: rules(&mut tx, tenant, kind, &zone, ahead + 1).await?,
-        otherwise: rules(&mut tx, tenant, other(kind), &zone, ahead).await?,
+        policy,
+        today: rules(&mut tx, tenant, scope, &zone, ahead).await?,
+        tomorrow: rules(&mut tx, tenant, scope, &zone, ahead + 1).await?,
+        otherwise: rules(&mut tx, tenant, other(found.kind).into(), &zone, ahead).await?,
         quiet: store::quiet::at(&mut *tx, tenant, &zone, ahead_secs).await?,
     };
     drop(tx);
@@ -71,6 +74,8 @@ pub(crate) async fn forecast(
             delivered: tally.outcomes.delivered + count.delivered_otherwise,
         },
     ];
+    // A group's cap is the same for both kinds.
+    ways.retain(|way| way.way == Way::Tomorrow || found.to() == To::Contacts);
     ways.retain(|way| way.at.is_none() || found.send_until.is_none_or(|until| morning < until));
     let mut outcomes: Outcomes = tally.outcomes;
     for outcome in Outcome::ALL {
@@ -88,11 +93,11 @@ pub(crate) async fn forecast(
 async fn rules(
     db: &mut sqlx::PgConnection,
     tenant: TenantId,
-    kind: Kind,
+    scope: Scope,
     zone: &str,
     days_ahead: i32,
 ) -> Result<Today, Error> {
-    Ok(store::policy::today(db, tenant, kind.into(), zone, days_ahead).await?)
+    Ok(store::policy::today(db, tenant, scope, zone, days_ahead).await?)
 }
 
 const fn other(kind: Kind) -> Kind {
@@ -111,6 +116,8 @@ struct Forecaster<'a> {
     state: &'a State,
     tenant: TenantId,
     broadcast: &'a Broadcast,
+    /// What its caps are; as she who started it would take them.
+    policy: Policy,
     today: Today,
     tomorrow: Today,
     /// Of the other kind.
@@ -121,8 +128,7 @@ struct Forecaster<'a> {
 impl Forecaster<'_> {
     /// What the claims would find; the sets come at once, over a connection each.
     async fn learn(&self) -> Result<Known, Error> {
-        let policy = Policy::of(self.broadcast.kind, self.broadcast.started_by);
-        let fatigue = Policy::fatigue();
+        let (policy, fatigue) = (self.policy, Policy::fatigue());
         let (ended, opted_out, capped, fatigued, capped_otherwise) = tokio::try_join!(
             self.ended(),
             self.opted_out(),

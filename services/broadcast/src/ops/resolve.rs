@@ -6,6 +6,7 @@
 //! Cost: per 50,000 recipients 2 statements and a commit, one more where some end without consent or a friend, and an
 //! update for each chunk left open. Memory for as many; nothing is sorted or grouped in the database.
 
+pub(super) mod posts;
 pub(super) mod source;
 
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use contracts::{BroadcastId, ContactId, MemberId, TenantId};
 use outbox::{Actor, crash_point};
 use uuid::Uuid;
 
+use self::posts::Posts;
 use self::source::{Page, Source};
 use crate::State;
 use crate::audience::Audience;
@@ -79,6 +81,21 @@ struct Resolver<'a> {
     unwritten: Unwritten,
 }
 
+/// Where the recipients come from.
+enum Recipients<'a> {
+    Contacts(Box<Source<'a>>),
+    Groups(Box<Posts<'a>>),
+}
+
+impl Recipients<'_> {
+    async fn next(&mut self) -> Result<Option<Page>, Error> {
+        match self {
+            Self::Contacts(source) => source.next().await,
+            Self::Groups(posts) => posts.next().await,
+        }
+    }
+}
+
 /// Recipients with their chunks, read and not yet written.
 #[derive(Default)]
 struct Unwritten {
@@ -106,7 +123,11 @@ enum Turn {
 
 impl Resolver<'_> {
     async fn turn(&mut self, mut split: Split) -> Result<(), Error> {
-        let audience = self.audience()?;
+        let post_in = self.what.post_in.take();
+        let audience = match &post_in {
+            Some(_) => Audience::default(),
+            None => self.audience()?,
+        };
         let place = match self.what.cursor.as_str() {
             "" => None,
             cursor => Some(
@@ -117,8 +138,17 @@ impl Resolver<'_> {
         };
         self.unwritten.cursor = place;
         let speaks = (self.what.started_by, self.only_member());
-        let mut source = Source::new(self.state, self.tenant, speaks, &audience, place);
-        let turn = self.read(&mut source, &mut split).await;
+        let mut recipients = match &post_in {
+            Some(groups) => {
+                let posts = Posts::new(self.state, self.tenant, speaks, groups, place);
+                Recipients::Groups(Box::new(posts))
+            }
+            None => {
+                let source = Source::new(self.state, self.tenant, speaks, &audience, place);
+                Recipients::Contacts(Box::new(source))
+            }
+        };
+        let turn = self.read(&mut recipients, &mut split).await;
         // What came before a failure is kept.
         if !self.write(&split).await? {
             return Ok(());
@@ -130,9 +160,9 @@ impl Resolver<'_> {
         }
     }
 
-    async fn read(&mut self, source: &mut Source<'_>, split: &mut Split) -> Result<Turn, Error> {
+    async fn read(&mut self, recipients: &mut Recipients<'_>, split: &mut Split) -> Result<Turn, Error> {
         for _ in 0..PAGES_A_TURN {
-            let Some(Page { entries, cursor }) = source.next().await? else {
+            let Some(Page { entries, cursor }) = recipients.next().await? else {
                 return Ok(Turn::Over);
             };
             let placed = split.place(&entries, self.state.knobs.chunk_recipients_max);

@@ -12,6 +12,7 @@ use crate::chunk::{ChunkKey, Lease, Standing, State};
 use crate::content::Content;
 use crate::content::card::Card;
 use crate::pace::Rates;
+use crate::post::To;
 use crate::webhook::{Receiver, Secret};
 
 /// A chunk as the claim finds it, with what is to be sent.
@@ -22,6 +23,7 @@ pub(crate) struct Found {
     pub attempts: i32,
     pub member: MemberId,
     pub kind: Kind,
+    pub to: To,
     pub text: String,
     pub attachments: Json<Vec<Card>>,
     pub content: Option<Json<Content>>,
@@ -107,7 +109,7 @@ pub(crate) async fn lock(
         r#"select chunk.state as "state: State", epoch, coalesce(lease_until < now(), false) as "is_lease_expired!",
              attempts, member_id as "member: MemberId", kind as "kind: Kind", text,
              attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>",
-             channel as "channel: ChannelName",
+             channel as "channel: ChannelName", case when post_in is null then 'contacts' else 'groups' end as "to!: To",
              broadcast.rate_per_s, account_rate.rate_per_s as "tenant_rate_per_s?",
              member_rate_per_s as "member_rate_per_s?", held_out_ppm,
              extract(epoch from send_until - clock_timestamp())::float8 as left_secs,

@@ -75,7 +75,8 @@ pub(crate) async fn today(
         day: row.today.to_jiff(),
         left_secs: row.left_secs,
         own: rule(scope, own, row.own_since),
-        fatigue: rule(Scope::Fatigue, fatigue, row.fatigue_since),
+        // Of contacts alone.
+        fatigue: rule(Scope::Fatigue, fatigue, row.fatigue_since).filter(|_| scope != Scope::Group),
     })
 }
 

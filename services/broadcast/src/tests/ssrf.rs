@@ -197,6 +197,7 @@ pub(super) fn mailing() -> Mailing {
         tenant,
         broadcast: BroadcastId::new(),
         kind: Kind::Enterprise,
+        to: crate::post::To::Contacts,
         member: MemberId::new(),
         letter: Letter::same(said),
         links: Links::new(&"https://m.example.com".parse().unwrap(), tenant, 1, &[7; 32]),
