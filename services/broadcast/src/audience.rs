@@ -8,8 +8,8 @@ use crate::broadcast::Tags;
 
 /// Contacts named by id in one call; more go into a list.
 const CONTACTS_MAX: usize = 10_000;
-const GROUPS_MAX: usize = 1_000;
-const MEMBERS_MAX: usize = 100;
+pub(crate) const GROUPS_MAX: usize = 1_000;
+pub(crate) const MEMBERS_MAX: usize = 100;
 
 /// Contacts, in any of these forms. Several forms together mean whoever any of them names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -109,7 +109,7 @@ impl Audience {
 }
 
 /// At most `MAX` ids, sorted, each once.
-fn ids<'de, D, T, const MAX: usize>(from: D) -> Result<Vec<T>, D::Error>
+pub(crate) fn ids<'de, D, T, const MAX: usize>(from: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Ord,

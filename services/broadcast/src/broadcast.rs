@@ -16,6 +16,7 @@ use crate::content::card::Card;
 use crate::content::said::Said;
 use crate::error::Error;
 use crate::outcome::Outcomes;
+use crate::post::PostIn;
 use crate::schedule::{Priority, Schedule};
 use crate::task::Task;
 use crate::zone::LocalTime;
@@ -237,7 +238,12 @@ pub(crate) struct AcceptBroadcast {
     pub text: Option<Multiline<2000>>,
     /// What each gets, in their language and with their name.
     pub content: Option<Content>,
-    pub audience: Audience,
+    /// The contacts it goes to. Either this or `post_in`.
+    #[serde(default)]
+    pub audience: Option<Audience>,
+    /// The groups it is posted in, over the channel `webhook`.
+    #[serde(default)]
+    pub post_in: Option<PostIn>,
     pub channel: ChannelName,
     /// Unlimited when absent.
     pub rate_per_s: Option<RatePerS>,
@@ -311,6 +317,9 @@ pub(crate) struct Broadcast {
     pub tags_any: Vec<String>,
     /// The audience: contacts with all of these tags.
     pub tags_all: Vec<String>,
+    /// The groups it is posted in; absent when it goes to contacts.
+    #[serde(default)]
+    pub post_in: Option<PostIn>,
     pub channel: ChannelName,
     pub rate_per_s: Option<i32>,
     #[serde(default)]
@@ -338,6 +347,7 @@ pub(crate) struct Broadcast {
 impl Broadcast {
     /// A new mass message, its audience still to be resolved.
     pub(crate) fn accept(command: &AcceptBroadcast, said: Said, starter: MemberId, now: Timestamp) -> Self {
+        let audience = command.audience.clone().unwrap_or_default();
         Self {
             broadcast_id: BroadcastId::new(),
             kind: command.kind,
@@ -345,8 +355,9 @@ impl Broadcast {
             text: said.text,
             attachments: said.attachments,
             content: command.content.clone(),
-            tags_any: command.audience.tags_any.names(),
-            tags_all: command.audience.tags_all.names(),
+            tags_any: audience.tags_any.names(),
+            tags_all: audience.tags_all.names(),
+            post_in: command.post_in.clone(),
             channel: command.channel,
             rate_per_s: command.rate_per_s.map(|rate| rate.0),
             priority: command.priority,

@@ -29,23 +29,26 @@ pub(crate) enum Scope {
     Enterprise,
     /// All mass messages to a contact, of all kinds, members and channels: unlimited unless told otherwise (D102).
     Fatigue,
+    /// Posts in a group, of all kinds and members: one a day unless told otherwise (D85).
+    Group,
 }
 
 impl Scope {
-    pub(crate) const ALL: [Self; 3] = [Self::Member, Self::Enterprise, Self::Fatigue];
+    pub(crate) const ALL: [Self; 4] = [Self::Member, Self::Enterprise, Self::Fatigue, Self::Group];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Member => "member",
             Self::Enterprise => "enterprise",
             Self::Fatigue => "fatigue",
+            Self::Group => "group",
         }
     }
 
     /// What holds where the tenant has set nothing.
     pub(crate) const fn limit_by_default(self) -> Option<Limit> {
         let window = match self {
-            Self::Member => Window::Day,
+            Self::Member | Self::Group => Window::Day,
             Self::Enterprise => Window::IsoWeek,
             Self::Fatigue => return None,
         };
@@ -85,6 +88,14 @@ impl Policy {
                 scope: Scope::Enterprise,
                 member: MemberId(uuid::Uuid::nil()),
             },
+        }
+    }
+
+    /// Of posts: who sits in a group is spared nothing and loses nothing by them.
+    pub(crate) fn of_groups() -> Self {
+        Self {
+            scope: Scope::Group,
+            member: MemberId(uuid::Uuid::nil()),
         }
     }
 
@@ -269,7 +280,10 @@ mod tests {
         let enterprise = Policy::of(Kind::Enterprise, sender);
         assert!(enterprise.member.0.is_nil() && Policy::fatigue().member.0.is_nil());
         let windows = Scope::ALL.map(|scope| scope.limit_by_default().map(|limit| limit.window));
-        assert_eq!(windows, [Some(Window::Day), Some(Window::IsoWeek), None]);
+        assert_eq!(
+            windows,
+            [Some(Window::Day), Some(Window::IsoWeek), None, Some(Window::Day)]
+        );
     }
 
     #[test]

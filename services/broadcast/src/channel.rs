@@ -25,6 +25,7 @@ use crate::ops::Claim;
 use crate::opt_out::Links;
 use crate::outcome::Outcome;
 use crate::pace::Pace;
+use crate::post::To;
 
 /// What the recipients of one chunk get, and from whom.
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ pub(crate) struct Mailing {
     pub tenant: TenantId,
     pub broadcast: BroadcastId,
     pub kind: Kind,
+    pub to: To,
     pub member: MemberId,
     /// For the subject of an e-mail.
     pub title: String,

@@ -25,6 +25,7 @@ pub(crate) struct Dead {
 pub(crate) struct DeadRecipient {
     pub dead_recipient_id: Uuid,
     pub broadcast_id: BroadcastId,
+    /// Of a post in groups the group's id.
     pub contact_id: ContactId,
     pub failure: Failure,
     /// Whether the receiver was called, so that the contact's cap stayed taken.

@@ -94,6 +94,16 @@ pub(crate) enum Error {
     SaysNothing,
     #[error("it has both a text and content")]
     SaysTwice,
+    #[error("it goes to nobody")]
+    ToNobody,
+    #[error("it goes to contacts and into groups at once")]
+    ToBoth,
+    #[error("a group has no inbox here: who sits in it is known to groups alone, and may change")]
+    PostChannel,
+    #[error("a group reads a post together, so it can't say something else to each")]
+    PostPersonal,
+    #[error("nobody is held out of a post in groups")]
+    PostHeldOut,
     #[error("contact {0} is not among those you may write to")]
     ContactUnknown(ContactId),
     #[error("too many streams are open")]
@@ -225,6 +235,21 @@ impl From<Error> for Problem {
             Error::SaysTwice => say(Class::Invalid, "text_and_content")
                 .field("content")
                 .remedy("give either `text` or `content`"),
+            Error::ToNobody => say(Class::Invalid, "missing_field")
+                .field("audience")
+                .remedy("give either `audience` or `post_in`"),
+            Error::ToBoth => say(Class::Invalid, "audience_and_post_in")
+                .field("post_in")
+                .remedy("give either `audience` or `post_in`, and start another one for the other"),
+            Error::PostChannel => say(Class::Invalid, "post_channel").field("channel").remedy(
+                "use the channel `webhook`, or name the groups in `audience` to reach who sits in them",
+            ),
+            Error::PostPersonal => say(Class::Invalid, "post_personal")
+                .field("content")
+                .remedy("give one variant, with `brand` places alone, or a text"),
+            Error::PostHeldOut => say(Class::Invalid, "post_held_out")
+                .field("held_out_ppm")
+                .remedy("leave it out, or leave groups out by `post_in.except`"),
             Error::ContactUnknown(_) => say(Class::Invalid, "contact_unknown")
                 .field("contact_ids")
                 .remedy("name contacts of the tenant; of a message of your own, contacts you follow"),

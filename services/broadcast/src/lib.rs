@@ -25,6 +25,7 @@ mod opt_out;
 mod outcome;
 mod pace;
 mod policy;
+mod post;
 mod preview;
 mod queue;
 mod quiet;

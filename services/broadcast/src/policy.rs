@@ -155,7 +155,8 @@ mod tests {
                 (Scope::Member, true),
                 (Scope::Enterprise, false),
                 (Scope::Fatigue, true),
-                (Scope::Fatigue, false)
+                (Scope::Fatigue, false),
+                (Scope::Group, true)
             ]
         );
     }

@@ -12,6 +12,7 @@ use crate::content::Content;
 use crate::content::letter::Unwritten;
 use crate::content::said::Said;
 use crate::error::Error;
+use crate::post::PostIn;
 
 /// Recipients shown at once.
 pub(crate) const SHOWN_MAX: usize = 10;
@@ -76,6 +77,9 @@ pub(crate) struct PreviewBroadcast {
     pub contact_ids: Shown,
     #[serde(default)]
     pub audience: Audience,
+    /// Shows it for some of these groups, or for those whose ids stand in `contact_ids`.
+    #[serde(default)]
+    pub post_in: Option<PostIn>,
 }
 
 impl PreviewBroadcast {
@@ -93,6 +97,7 @@ impl PreviewBroadcast {
 /// What one recipient would get.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Preview {
+    /// Of a post in groups the group's id.
     pub contact_id: ContactId,
     /// Who would send it.
     pub member_id: Option<MemberId>,

@@ -11,6 +11,7 @@ use crate::broadcast::Kind;
 use crate::content::card::Card;
 use crate::error::Error;
 use crate::outcome::Outcome;
+use crate::post::To;
 
 /// Fewer than a body of 1 MiB can name.
 const DESELECTED_MAX: usize = 10_000;
@@ -47,6 +48,9 @@ pub(crate) struct Task {
     pub broadcast_id: BroadcastId,
     pub member_id: MemberId,
     pub kind: Kind,
+    /// Whether it goes to contacts, or into groups that she owns.
+    #[serde(default)]
+    pub to: To,
     pub title: String,
     /// What will be sent in her name; of content what it says to nobody in particular.
     pub text: String,
@@ -54,7 +58,7 @@ pub(crate) struct Task {
     #[serde(default)]
     pub attachments: Vec<Card>,
     pub state: State,
-    /// Contacts it would go to; those without consent are not counted.
+    /// Contacts it would go to, or groups; contacts without consent are not counted.
     pub recipients: i64,
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: Timestamp,
@@ -148,6 +152,7 @@ pub(crate) struct ConfirmTask {
 /// One contact of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Recipient {
+    /// Of a post in groups the group's id.
     pub contact_id: ContactId,
     /// The terminal state, once there is one.
     pub state: Option<Outcome>,
@@ -164,6 +169,7 @@ mod tests {
             broadcast_id: BroadcastId::new(),
             member_id: MemberId::new(),
             kind: Kind::Enterprise,
+            to: To::Contacts,
             title: String::new(),
             text: String::new(),
             attachments: vec![],

@@ -24,6 +24,7 @@ mod pause;
 mod peers;
 mod played;
 mod policy;
+mod post;
 mod quiet;
 mod report;
 mod scene;

@@ -1,7 +1,7 @@
 //! A group: a community with a declared theme, a promised benefit and a fixed number of seats.
 
 use chassis::text::{Multiline, Text};
-use contracts::{GroupId, SeriesId};
+use contracts::{GroupId, MemberId, SeriesId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -37,6 +37,8 @@ pub(crate) struct Group {
     pub greeting: String,
     pub capacity: i32,
     pub seats_taken: i32,
+    /// Who answers for it and speaks in it; none for groups of old.
+    pub owner_id: Option<MemberId>,
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: Timestamp,
 }
@@ -64,6 +66,8 @@ pub(crate) struct OpenGroup {
     #[schema(minimum = 1)]
     pub capacity: Option<i32>,
     pub kind: GroupKind,
+    /// The member who answers for it and speaks in it: whoever opens it, unless told otherwise.
+    pub owner_id: Option<MemberId>,
 }
 
 /// What holds for a tenant's group that opens now.
@@ -91,7 +95,12 @@ impl Terms {
 
 impl Group {
     /// Opens a group of its own.
-    pub(crate) fn open(command: OpenGroup, terms: Terms, now: Timestamp) -> Result<Self, Error> {
+    pub(crate) fn open(
+        command: OpenGroup,
+        opener: MemberId,
+        terms: Terms,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
         Ok(Self {
             group_id: GroupId::new(),
             series_id: None,
@@ -103,6 +112,7 @@ impl Group {
             greeting: command.greeting.map(String::from).unwrap_or_default(),
             capacity: terms.capacity(command.capacity)?,
             seats_taken: 0,
+            owner_id: Some(command.owner_id.unwrap_or(opener)),
             opened_at: now,
         })
     }

@@ -3,11 +3,11 @@
 use chassis::Problem;
 use chassis::grpc::peer;
 use contracts::groups::v1::{
-    Group as GroupMessage, StreamGroupsRequest, StreamGroupsResponse, StreamSeatsRequest,
-    StreamSeatsResponse, groups_service_server::GroupsService,
+    Group as GroupMessage, StreamGroupsRequest, StreamGroupsResponse, StreamOwnersRequest,
+    StreamOwnersResponse, StreamSeatsRequest, StreamSeatsResponse, groups_service_server::GroupsService,
 };
 use contracts::packed::pack;
-use contracts::{ContactId, GroupId, SeriesId, TenantId};
+use contracts::{ContactId, GroupId, MemberId, SeriesId, TenantId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -22,6 +22,9 @@ const PEERS: &[&str] = &["broadcast"];
 const PAGE_GROUPS_MAX: i64 = 500;
 /// Groups whose seats may be asked for at once.
 const SEATS_GROUPS_MAX: usize = 1_000;
+const OWNERS_GROUPS_MAX: usize = 1_000;
+const OWNERS_MEMBERS_MAX: usize = 100;
+const PAGE_OWNERS_MAX: i64 = 10_000;
 const PAGE_CONTACTS_MAX: usize = 10_000;
 /// Contacts read at once: each read walks along all the groups, so it takes ten pages.
 const READ_CONTACTS_MAX: usize = 100_000;
@@ -55,18 +58,76 @@ impl GroupsService for State {
     ) -> Result<Response<Self::StreamSeatsStream>, Status> {
         let tenant_id = peer(&request, PEERS)?.tenant;
         let request = request.into_inner();
-        if request.group_ids.len() > SEATS_GROUPS_MAX {
-            let detail = format!("group_ids names more than {SEATS_GROUPS_MAX} groups");
-            return Err(Status::invalid_argument(detail));
-        }
-        let refusal = |_| Status::invalid_argument("group_ids holds what is no id");
-        let groups: Result<Vec<GroupId>, _> = request.group_ids.iter().map(|id| id.parse()).collect();
-        let groups = groups.map_err(refusal)?;
+        let groups = ids("group_ids", &request.group_ids, SEATS_GROUPS_MAX)?;
         let after = optional("cursor", &request.cursor)?.unwrap_or(ContactId(uuid::Uuid::nil()));
         let (pages, stream) = mpsc::channel(PAGES_AHEAD_MAX);
         tokio::spawn(send_seats(self.clone(), tenant_id, groups, after, pages).in_current_span());
         Ok(Response::new(ReceiverStream::new(stream)))
     }
+
+    type StreamOwnersStream = ReceiverStream<Result<StreamOwnersResponse, Status>>;
+
+    async fn stream_owners(
+        &self,
+        request: Request<StreamOwnersRequest>,
+    ) -> Result<Response<Self::StreamOwnersStream>, Status> {
+        let tenant_id = peer(&request, PEERS)?.tenant;
+        let request = request.into_inner();
+        let named = (
+            ids("group_ids", &request.group_ids, OWNERS_GROUPS_MAX)?,
+            ids("owned_by", &request.owned_by, OWNERS_MEMBERS_MAX)?,
+        );
+        let after = optional("cursor", &request.cursor)?.unwrap_or(GroupId(uuid::Uuid::nil()));
+        let (pages, stream) = mpsc::channel(PAGES_AHEAD_MAX);
+        tokio::spawn(send_owners(self.clone(), tenant_id, named, after, pages).in_current_span());
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+/// Each page is a transaction of its own, until the last one or until the peer is gone.
+async fn send_owners(
+    state: State,
+    tenant_id: TenantId,
+    (groups, owned_by): (Vec<GroupId>, Vec<MemberId>),
+    mut after: GroupId,
+    pages: mpsc::Sender<Result<StreamOwnersResponse, Status>>,
+) {
+    loop {
+        let owners = match read_owners(&state, tenant_id, &groups, &owned_by, after).await {
+            Ok(owners) => owners,
+            Err(error) => {
+                // Nobody is left to tell when the peer is gone.
+                let _ = pages.send(Err(Problem::from(error).into())).await;
+                return;
+            }
+        };
+        let Some((last, _)) = owners.last() else { return };
+        after = *last;
+        let is_last = (owners.len() as i64) < PAGE_OWNERS_MAX;
+        let (groups, owners): (Vec<_>, Vec<_>) = owners
+            .into_iter()
+            .map(|(group, owner)| (group, owner.unwrap_or(MemberId(uuid::Uuid::nil()))))
+            .unzip();
+        let message = StreamOwnersResponse {
+            group_ids: pack(&groups),
+            owner_ids: pack(&owners),
+            cursor: after.to_string(),
+        };
+        if pages.send(Ok(message)).await.is_err() || is_last {
+            return;
+        }
+    }
+}
+
+async fn read_owners(
+    state: &State,
+    tenant_id: TenantId,
+    groups: &[GroupId],
+    owned_by: &[MemberId],
+    after: GroupId,
+) -> Result<Vec<(GroupId, Option<MemberId>)>, Error> {
+    let mut tx = state.db.read(tenant_id).await?;
+    Ok(store::group::owners(&mut *tx, groups, owned_by, after, PAGE_OWNERS_MAX).await?)
 }
 
 /// Reads ten pages at a time, each read a transaction of its own, until the last one or until the peer is gone.
@@ -152,6 +213,17 @@ async fn read_page(
 ) -> Result<Vec<Group>, Error> {
     let mut tx = state.db.read(tenant_id).await?;
     Ok(store::group::page(&mut *tx, series_id, after, PAGE_GROUPS_MAX).await?)
+}
+
+/// Ids, not too many of them.
+fn ids<T: std::str::FromStr>(field: &str, texts: &[String], ids_max: usize) -> Result<Vec<T>, Status> {
+    if texts.len() > ids_max {
+        let detail = format!("{field} names more than {ids_max}");
+        return Err(Status::invalid_argument(detail));
+    }
+    let refusal = |_| Status::invalid_argument(format!("{field} holds what is no id"));
+    let ids: Result<_, _> = texts.iter().map(|id| id.parse()).collect();
+    ids.map_err(refusal)
 }
 
 /// An id that may be left empty.

@@ -1,7 +1,7 @@
 //! A series: groups under one name that open one after another as each fills.
 
 use chassis::text::{Multiline, Text};
-use contracts::{GroupId, SeriesId};
+use contracts::{GroupId, MemberId, SeriesId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -26,6 +26,8 @@ pub(crate) struct Series {
     pub groups_opened: i32,
     /// The group that takes newcomers now.
     pub current_group_id: GroupId,
+    /// Who owns the groups that open; none for series of old.
+    pub owner_id: Option<MemberId>,
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: Timestamp,
 }
@@ -52,11 +54,18 @@ pub(crate) struct OpenSeries {
     /// Seats of each group, if fewer than the policy allows.
     #[schema(minimum = 1)]
     pub capacity: Option<i32>,
+    /// The member who owns its groups: whoever opens the series, unless told otherwise.
+    pub owner_id: Option<MemberId>,
 }
 
 impl Series {
     /// Opens a series together with its first group. Series are for contacts: always external.
-    pub(crate) fn open(command: OpenSeries, terms: Terms, now: Timestamp) -> Result<(Self, Group), Error> {
+    pub(crate) fn open(
+        command: OpenSeries,
+        opener: MemberId,
+        terms: Terms,
+        now: Timestamp,
+    ) -> Result<(Self, Group), Error> {
         let mut series = Self {
             series_id: SeriesId::new(),
             name: command.name.into(),
@@ -66,6 +75,7 @@ impl Series {
             capacity: terms.capacity(command.capacity)?,
             groups_opened: 0,
             current_group_id: GroupId::default(),
+            owner_id: Some(command.owner_id.unwrap_or(opener)),
             opened_at: now,
         };
         let first = series.open_next(terms, now)?;
@@ -90,6 +100,7 @@ impl Series {
             greeting: self.greeting.clone(),
             capacity: self.capacity.min(seats_max),
             seats_taken: 0,
+            owner_id: self.owner_id,
             opened_at: now,
         })
     }
@@ -104,11 +115,14 @@ mod tests {
         seats_max: Some(500),
     };
 
+    const OPENER: MemberId = MemberId(uuid::Uuid::max());
+
     fn angels(capacity: Option<i32>) -> Result<(Series, Group), Error> {
         let command =
             serde_json::json!({ "name": "天使群", "theme": "t", "benefit": "b", "capacity": capacity });
         Series::open(
             serde_json::from_value(command).unwrap(),
+            OPENER,
             TERMS,
             Timestamp::UNIX_EPOCH,
         )
@@ -126,6 +140,7 @@ mod tests {
         );
         assert_ne!(first.group_id, second.group_id);
         assert_eq!((first.capacity, second.capacity), (500, 500));
+        assert_eq!([first.owner_id, second.owner_id], [Some(OPENER); 2]);
     }
 
     #[test]

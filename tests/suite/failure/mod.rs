@@ -1,5 +1,6 @@
 //! What a fault may cost: time, and nothing else. Each test breaks a set of its own.
 
+mod asked;
 mod checker;
 mod delivery;
 mod drill;

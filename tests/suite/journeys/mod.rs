@@ -6,6 +6,7 @@ mod commission;
 mod control;
 mod demo;
 mod groups;
+mod posts;
 mod tail;
 mod trace;
 mod words;

@@ -11,7 +11,7 @@ pub(crate) use client::Directory;
 use std::sync::Arc;
 use std::time::Duration;
 
-use contracts::{BroadcastId, ContactId, MemberId, MessageId, TenantId};
+use contracts::{BroadcastId, ContactId, GroupId, MemberId, MessageId, TenantId};
 use futures::FutureExt as _;
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
@@ -30,6 +30,7 @@ use crate::grip::Grip;
 use crate::message;
 use crate::outcome::Outcome;
 use crate::pace::Pace;
+use crate::post::To;
 use crate::webhook::{Secret, Target, retry_after, signatures};
 
 /// Of an answer no more is read, and nothing of it is used: it is only read so that the connection can go on.
@@ -44,15 +45,41 @@ struct Body<'a> {
     kind: Kind,
     tenant: TenantId,
     broadcast_id: BroadcastId,
-    contact_id: ContactId,
+    #[serde(flatten)]
+    recipient: Recipient,
     member_id: MemberId,
     /// None where one text is for all.
     language: Option<Language>,
     text: &'a str,
     attachments: &'a [Card],
-    /// Where the contact opts out; show it with the message.
-    opt_out_url: String,
     sent_at: Timestamp,
+}
+
+/// Whom it is for.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Recipient {
+    Contact {
+        contact_id: ContactId,
+        /// Where the contact opts out; show it with the message.
+        opt_out_url: String,
+    },
+    /// It is to be posted in the group.
+    Group { group_id: GroupId },
+}
+
+impl Recipient {
+    fn of(mailing: &Mailing, recipient: ContactId) -> Self {
+        match mailing.to {
+            To::Contacts => Self::Contact {
+                contact_id: recipient,
+                opt_out_url: mailing.links.of(recipient),
+            },
+            To::Groups => Self::Group {
+                group_id: GroupId(recipient.0),
+            },
+        }
+    }
 }
 
 pub(crate) struct Webhook<'a> {
@@ -106,12 +133,11 @@ impl Webhook<'_> {
             kind: mailing.kind,
             tenant: mailing.tenant,
             broadcast_id: mailing.broadcast,
-            contact_id: contact,
+            recipient: Recipient::of(mailing, contact),
             member_id: mailing.member,
             language: said.language,
             text: &said.text,
             attachments: &said.attachments,
-            opt_out_url: mailing.links.of(contact),
             sent_at: self.state.clock.now(),
         };
         let failed = |failure, is_handed, retry_after| Failed {

@@ -12,7 +12,7 @@ use crate::{State, ops, store};
 /// Set a limit
 ///
 /// On how many mass messages a contact gets in a window, from a day on: of one member, of the tenant, or of all
-/// together. What was set for later days stays. A day that has begun keeps its limits.
+/// together; or on how many posts a group gets. What was set for later days stays. A day that has begun keeps its limits.
 #[utoipa::path(
     put, path = "/v1/cap-policies", tag = "policies", request_body = SetCapPolicy,
     responses((status = 200, body = CapPolicy))
@@ -38,7 +38,7 @@ pub(super) async fn list_cap_policies(
     let mut tx = state.db.read(staff.tenant).await?;
     let today = store::policy::begun(&mut *tx, staff.tenant, 0.0).await?;
     let today = today.ok_or(Error::TenantUnverified)?;
-    let rows_max = 3 * (AHEAD_DAYS_MAX + 1);
+    let rows_max = 4 * (AHEAD_DAYS_MAX + 1);
     let said = store::policy::list(&mut *tx, staff.tenant, today, rows_max).await?;
     Ok(Json(CapPolicies::complete(today, said)))
 }

@@ -19,6 +19,7 @@ pub(crate) async fn accept(
     command: &AcceptBroadcast,
 ) -> Result<Broadcast, Error> {
     command.check_starter(agent.role)?;
+    command.check_recipients()?;
     let said = command.said()?;
     let now = state.clock.now();
     let mut tx = state.db.begin(agent.tenant).await?;
@@ -35,11 +36,14 @@ pub(crate) async fn accept(
         ChannelName::Email if state.mail.is_none() => return Err(Error::MailUnset),
         ChannelName::Inbox | ChannelName::Webhook | ChannelName::Email => {}
     }
-    check_lists(&mut tx, &command.audience).await?;
+    if let Some(audience) = &command.audience {
+        check_lists(&mut tx, audience).await?;
+    }
     let broadcast = Broadcast::accept(command, said, agent.member, now);
     store::broadcast::insert(&mut *tx, agent.tenant, &broadcast).await?;
-    if !command.audience.has_tags_alone() {
-        store::resolve::keep(&mut *tx, agent.tenant, broadcast.broadcast_id, &command.audience).await?;
+    let audience = command.audience.as_ref();
+    if let Some(audience) = audience.filter(|audience| !audience.has_tags_alone()) {
+        store::resolve::keep(&mut *tx, agent.tenant, broadcast.broadcast_id, audience).await?;
     }
     let event = BroadcastAccepted {
         tenant_id: agent.tenant.to_string(),

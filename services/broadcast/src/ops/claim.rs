@@ -24,6 +24,7 @@ use crate::mail::Mailboxes;
 use crate::opt_out::Links;
 use crate::outcome::Outcome;
 use crate::pace::Rates;
+use crate::post::To;
 use crate::quiet::Quiet;
 use crate::store;
 use crate::store::lease::Found;
@@ -100,7 +101,7 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
         super::away::wait_for_trial(state, hint.chunk).await?;
         return Ok(Claimed::Stale);
     }
-    let policy = Policy::of(found.kind, found.member);
+    let policy = found.to.policy(found.kind, found.member);
     let today = store::policy::today(&mut *tx, hint.chunk.tenant, policy.scope, &found.zone).await?;
     let quiet = match store::quiet::now(&mut *tx, hint.chunk.tenant).await? {
         Some((now, hours)) => hours.at(now, &found.clocks()?),
@@ -175,6 +176,7 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
             tenant: hint.chunk.tenant,
             broadcast: hint.chunk.broadcast,
             kind: found.kind,
+            to: found.to,
             member: found.member,
             title: found.title,
             mailboxes: Mailboxes::default(),
@@ -242,9 +244,11 @@ impl Round<'_> {
             // theirs: the call may have been of that day.
             self.give_back(db, self.unsent(), Some(self.today.day)).await?;
         }
-        let opted_out = store::consent::opted_out(&mut *db, self.hint.chunk.tenant, &left).await?;
-        self.leave(db, opted_out, Outcome::OptedOut, &mut left, &mut ended)
-            .await?;
+        if self.found.to == To::Contacts {
+            let opted_out = store::consent::opted_out(&mut *db, self.hint.chunk.tenant, &left).await?;
+            self.leave(db, opted_out, Outcome::OptedOut, &mut left, &mut ended)
+                .await?;
+        }
         if self.found.held_out_ppm > 0 {
             let (broadcast, ppm) = (self.hint.chunk.broadcast, self.found.held_out_ppm);
             let held_out = store::held_out::among(&mut *db, broadcast, &left, ppm).await?;

@@ -1,7 +1,6 @@
 //! Closing withdrawn chunks: whoever is left in them gets the terminal state they were withdrawn with.
 
 use crate::State;
-use crate::cap::Policy;
 use crate::chunk::{ChunkKey, never_handed};
 use crate::error::Error;
 use crate::store;
@@ -38,7 +37,7 @@ async fn close_one(state: &State, chunk: ChunkKey) -> Result<(), Error> {
     store::receipt::end(&mut *tx, chunk.tenant, chunk.broadcast, &endings).await?;
     // Claimed once, it may hold caps.
     let unsent = never_handed(&unended, withdrawn.attempts, state.knobs.sub_batch_recipients());
-    let policy = Policy::of(withdrawn.kind, withdrawn.member);
+    let policy = withdrawn.to.policy(withdrawn.kind, withdrawn.member);
     store::cap::give_back(&mut *tx, chunk.tenant, policy, chunk.broadcast, unsent, None).await?;
     tx.commit().await?;
     super::count(&endings);

@@ -3,6 +3,7 @@
 use chassis::auth::Agent;
 use contracts::TaskId;
 use contracts::broadcast::v1::BroadcastConfirmed;
+use outbox::crash_point;
 
 use crate::State;
 use crate::error::Error;
@@ -54,7 +55,9 @@ pub(crate) async fn confirm(
     };
     tx.audit(agent, "task.confirmed", task.task_id);
     outbox::record(&mut tx, &event, now).await?;
+    crash_point("broadcast-confirming");
     tx.commit().await?;
+    crash_point("broadcast-confirmed");
     super::count(&endings);
     task.state = TaskState::Confirmed;
     task.confirmed_at = Some(now);

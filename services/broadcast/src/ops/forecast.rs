@@ -18,6 +18,7 @@ use crate::cap::{Keeping, Policy, Rule, Scope};
 use crate::error::Error;
 use crate::forecast::{Alternative, Count, Day, Forecast, Held, Holder, Known, Leaves, Way, better};
 use crate::outcome::{Outcome, Outcomes};
+use crate::post::To;
 use crate::quiet::{Hours, departure};
 use crate::schedule::Schedule;
 use crate::store;
@@ -43,16 +44,19 @@ pub(crate) async fn forecast(
         return Err(Error::AudienceOpen);
     }
     let tally = store::chunk::tally(&mut *tx, broadcast).await?;
-    let plan = plan(&mut tx, tenant, &found, state.clock.now()).await?;
+    // As she who started it would take them.
+    let policy = found.to().policy(found.kind, found.started_by);
+    let plan = plan(&mut tx, tenant, &found, policy.scope, state.clock.now()).await?;
     drop(tx);
     let forecaster = Forecaster {
         state,
         tenant,
         broadcast: &found,
+        policy,
     };
     let known = forecaster.learn(&plan).await?;
     let count = forecaster.count(&known, &plan.leaves).await?;
-    let ways = vec![
+    let mut ways = vec![
         Alternative {
             way: Way::Tomorrow,
             at: Some(plan.morning),
@@ -66,6 +70,8 @@ pub(crate) async fn forecast(
             delivered: tally.outcomes.delivered + count.delivered_otherwise,
         },
     ];
+    // A group's cap is the same for both kinds.
+    ways.retain(|way| way.way == Way::Tomorrow || found.to() == To::Contacts);
     let mut outcomes: Outcomes = tally.outcomes;
     for outcome in Outcome::ALL {
         outcomes.add(outcome, count.outcomes.of(outcome));
@@ -106,6 +112,7 @@ async fn plan(
     db: &mut sqlx::PgConnection,
     tenant: TenantId,
     broadcast: &Broadcast,
+    scope: Scope,
     now: Timestamp,
 ) -> Result<Plan, Error> {
     let zone = store::tenant::zone(&mut *db, tenant).await?;
@@ -116,9 +123,7 @@ async fn plan(
     let tomorrow = day_after(&schedule, &tenants, now);
     let zones = store::chunk::zones(&mut *db, broadcast.broadcast_id).await?;
     // It is never earlier than the database says.
-    let today = store::policy::today(&mut *db, tenant, broadcast.kind.into(), &zone)
-        .await?
-        .day;
+    let today = store::policy::today(&mut *db, tenant, scope, &zone).await?.day;
     let dates = |schedule: &Schedule| dates(schedule, hours, &zones, &tenants, (now, today));
     let (as_is, then) = (dates(&schedule), dates(&tomorrow));
 
@@ -133,7 +138,7 @@ async fn plan(
     let leaves = leaves.collect();
     let mut rules = vec![];
     for day in &days {
-        rules.push(rules_of(db, tenant, broadcast.kind, &zone, *day).await?);
+        rules.push(rules_of(db, tenant, (scope, other(broadcast.kind).into()), &zone, *day).await?);
     }
     Ok(Plan {
         leaves,
@@ -178,12 +183,12 @@ fn dates(
 async fn rules_of(
     db: &mut sqlx::PgConnection,
     tenant: TenantId,
-    kind: Kind,
+    (own, otherwise): (Scope, Scope),
     zone: &str,
     day: Date,
 ) -> Result<Rules, Error> {
-    let own = store::policy::on(&mut *db, tenant, kind.into(), zone, day).await?;
-    let otherwise = store::policy::on(&mut *db, tenant, other(kind).into(), zone, day).await?;
+    let own = store::policy::on(&mut *db, tenant, own, zone, day).await?;
+    let otherwise = store::policy::on(&mut *db, tenant, otherwise, zone, day).await?;
     let keeping = |rule: Option<Rule>| rule.map(|rule| rule.keeping(day));
     Ok(Rules {
         own: keeping(own.own),
@@ -209,13 +214,13 @@ struct Forecaster<'a> {
     state: &'a State,
     tenant: TenantId,
     broadcast: &'a Broadcast,
+    policy: Policy,
 }
 
 impl Forecaster<'_> {
     /// What the claims would find; the sets come at once, over a connection each, and what is the same on several days
     /// once.
     async fn learn(&self, plan: &Plan) -> Result<Known, Error> {
-        let policy = Policy::of(self.broadcast.kind, self.broadcast.started_by);
         let (own, capped_on) = distinct(plan.days.iter().map(|day| day.own));
         let (fatigue, fatigued_on) = distinct(plan.days.iter().map(|day| day.fatigue));
         let (otherwise, otherwise_on) = distinct(plan.days.iter().map(|day| day.otherwise));

@@ -2,7 +2,7 @@
 //! once, also while customers is away.
 
 use contracts::broadcast::v1::ContactOptedOut;
-use outbox::Actor;
+use outbox::{Actor, crash_point};
 
 use crate::State;
 use crate::error::Error;
@@ -30,6 +30,8 @@ pub(crate) async fn opt_out(state: &State, token: &Token) -> Result<(), Error> {
         tx.audit(Actor::Contact(token.contact), "contact.opted_out", token.contact);
         outbox::record(&mut tx, &event, now).await?;
     }
+    crash_point("broadcast-opting-out");
     tx.commit().await?;
+    crash_point("broadcast-opted-out");
     Ok(())
 }

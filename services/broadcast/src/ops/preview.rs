@@ -1,11 +1,12 @@
 //! Showing what real recipients would get. It changes nothing, and nothing of the recipients is kept.
 
 use chassis::auth::Agent;
-use contracts::{BroadcastId, ContactId, MemberId, TaskId};
+use contracts::{BroadcastId, ContactId, GroupId, MemberId, TaskId};
 use uuid::Uuid;
 
 use super::accept::check_lists;
 use super::address::people;
+use super::resolve::posts::Posts;
 use super::resolve::source::Source;
 use crate::State;
 use crate::audience::Audience;
@@ -16,7 +17,9 @@ use crate::content::reader::Person;
 use crate::content::said::Said;
 use crate::error::Error;
 use crate::outcome::Outcome;
+use crate::post::{PostIn, To, check_words};
 use crate::preview::{Preview, PreviewBroadcast, SHOWN_MAX};
+use crate::split::Entry;
 use crate::store;
 
 /// For the contacts named, or for some of the audience.
@@ -28,6 +31,10 @@ pub(crate) async fn preview(
     command.check_starter(agent.role)?;
     let same = said(command.text.as_deref(), command.content.as_ref())?;
     let sender = command.sender(agent);
+    if let Some(post_in) = &command.post_in {
+        check_words(command.content.as_ref())?;
+        return posts(state, agent, command, post_in, &same).await;
+    }
     let sampled;
     let contacts = match command.contact_ids.contacts() {
         [] => {
@@ -60,12 +67,17 @@ pub(crate) async fn preview_task(state: &State, agent: Agent, task: TaskId) -> R
     let recipients = store::task::recipients(&mut *tx, task, agent.member, None, rows_max).await?;
     drop(tx);
     let contacts: Vec<_> = recipients.iter().map(|recipient| recipient.contact_id).collect();
-    let mut people = people(state, agent.tenant, &contacts, Some(agent.member)).await?;
+    let to = broadcast.to();
     let same = Said {
         language: broadcast.content.as_ref().map(Content::language),
         text: broadcast.text,
         attachments: broadcast.attachments,
     };
+    if to == To::Groups {
+        let show = |group| Preview::new(group, Some(agent.member), Ok(same.clone()));
+        return Ok(contacts.into_iter().map(show).collect());
+    }
+    let mut people = people(state, agent.tenant, &contacts, Some(agent.member)).await?;
     let content = broadcast.content.as_ref();
     let show_one = |contact| {
         let place = people.iter().position(|it| it.contact == contact && it.is_friend);
@@ -93,6 +105,40 @@ fn show(state: &State, agent: Agent, content: Option<&Content>, same: &Said, per
         }
     };
     Preview::new(contact, member, written)
+}
+
+/// The groups named, or some of those it would be posted in: all get the same, each from its owner.
+async fn posts(
+    state: &State,
+    agent: Agent,
+    command: &PreviewBroadcast,
+    post_in: &PostIn,
+    same: &Said,
+) -> Result<Vec<Preview>, Error> {
+    let shown = match command.contact_ids.contacts() {
+        [] => post_in.clone(),
+        named => PostIn {
+            groups: named.iter().map(|group| GroupId(group.0)).collect(),
+            ..PostIn::default()
+        },
+    };
+    let speaks = (agent.member, command.sender(agent));
+    let mut posts = Posts::new(state, agent.tenant, speaks, &shown, None);
+    let mut entries = vec![];
+    while entries.len() < SHOWN_MAX
+        && let Some(page) = posts.next().await?
+    {
+        entries.extend(page.entries);
+    }
+    let step = entries.len().div_ceil(SHOWN_MAX).max(1);
+    let show = |entry: Entry| {
+        let written = match entry.ends {
+            None => Ok(same.clone()),
+            Some(_) => Err(Unwritten::Gone),
+        };
+        Preview::new(entry.contact, Some(entry.member), written)
+    };
+    Ok(entries.into_iter().step_by(step).map(show).collect())
 }
 
 /// Some of the audience, from all over its first page.

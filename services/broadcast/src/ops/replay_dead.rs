@@ -3,7 +3,7 @@
 
 use chassis::auth::Operator;
 use contracts::{BroadcastId, RequestKey};
-use outbox::request;
+use outbox::{crash_point, request};
 
 use crate::State;
 use crate::broadcast::State as BroadcastState;
@@ -43,6 +43,8 @@ pub(crate) async fn replay_dead(
     };
     tx.audit(operator, "broadcast.replayed", id);
     request::keep(&mut tx, key, &answer).await?;
+    crash_point("broadcast-replaying");
     tx.commit().await?;
+    crash_point("broadcast-replayed");
     Ok(answer)
 }

@@ -6,6 +6,7 @@
 //! Cost: per 50,000 recipients 2 statements and a commit, one more where some end without consent or a friend, and an
 //! update for each chunk left open. Memory for as many; nothing is sorted or grouped in the database.
 
+pub(super) mod posts;
 pub(super) mod source;
 
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use jiff::tz::TimeZone;
 use outbox::{Actor, crash_point};
 use uuid::Uuid;
 
+use self::posts::Posts;
 use self::source::{Page, Source};
 use crate::State;
 use crate::audience::Audience;
@@ -89,6 +91,21 @@ struct Resolver<'a> {
     unwritten: Unwritten,
 }
 
+/// Where the recipients come from.
+enum Recipients<'a> {
+    Contacts(Box<Source<'a>>),
+    Groups(Box<Posts<'a>>),
+}
+
+impl Recipients<'_> {
+    async fn next(&mut self) -> Result<Option<Page>, Error> {
+        match self {
+            Self::Contacts(source) => source.next().await,
+            Self::Groups(posts) => posts.next().await,
+        }
+    }
+}
+
 /// Recipients with their chunks, read and not yet written.
 #[derive(Default)]
 struct Unwritten {
@@ -116,7 +133,11 @@ enum Turn {
 
 impl Resolver<'_> {
     async fn turn(&mut self, mut split: Split) -> Result<(), Error> {
-        let audience = self.audience()?;
+        let post_in = self.what.post_in.take();
+        let audience = match &post_in {
+            Some(_) => Audience::default(),
+            None => self.audience()?,
+        };
         let place = match self.what.cursor.as_str() {
             "" => None,
             cursor => Some(
@@ -127,13 +148,17 @@ impl Resolver<'_> {
         };
         self.unwritten.cursor = place;
         let speaks = (self.what.started_by, self.only_member());
-        let mut zones = Zones::new(&self.tenants, self.state.clock.now());
-        for zone in split.open.keys().filter_map(|(_, zone)| *zone) {
-            zones.meet(zone.name());
-        }
-        let source = Source::new(self.state, self.tenant, speaks, &audience, place);
-        let mut source = source.in_zones(zones);
-        let turn = self.read(&mut source, &mut split).await;
+        let mut recipients = match &post_in {
+            Some(groups) => {
+                let posts = Posts::new(self.state, self.tenant, speaks, groups, place);
+                Recipients::Groups(Box::new(posts))
+            }
+            None => {
+                let source = Source::new(self.state, self.tenant, speaks, &audience, place);
+                Recipients::Contacts(Box::new(source.in_zones(self.zones(&split))))
+            }
+        };
+        let turn = self.read(&mut recipients, &mut split).await;
         // What came before a failure is kept.
         if !self.write(&split).await? {
             return Ok(());
@@ -145,9 +170,9 @@ impl Resolver<'_> {
         }
     }
 
-    async fn read(&mut self, source: &mut Source<'_>, split: &mut Split) -> Result<Turn, Error> {
+    async fn read(&mut self, recipients: &mut Recipients<'_>, split: &mut Split) -> Result<Turn, Error> {
         for _ in 0..PAGES_A_TURN {
-            let Some(Page { entries, cursor }) = source.next().await? else {
+            let Some(Page { entries, cursor }) = recipients.next().await? else {
                 return Ok(Turn::Over);
             };
             let placed = split.place(&entries, self.state.knobs.chunk_recipients_max);
@@ -168,6 +193,15 @@ impl Resolver<'_> {
         store::resolve::rest(&mut *tx, self.broadcast, self.owner, failures, secs).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    /// Which zones are one, as far as its chunks have them.
+    fn zones(&self, split: &Split) -> Zones {
+        let mut zones = Zones::new(&self.tenants, self.state.clock.now());
+        for zone in split.open.keys().filter_map(|(_, zone)| *zone) {
+            zones.meet(zone.name());
+        }
+        zones
     }
 
     /// A member's own message goes to her contacts alone, and from her.

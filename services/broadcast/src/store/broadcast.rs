@@ -9,6 +9,7 @@ use sqlx::types::Json;
 use crate::broadcast::{Broadcast, ChannelName, Kind, State};
 use crate::content::Content;
 use crate::content::card::Card;
+use crate::post::PostIn;
 use crate::schedule::{Priority, Schedule};
 use crate::zone::LocalTime;
 
@@ -17,18 +18,22 @@ pub(crate) async fn insert(
     tenant: TenantId,
     broadcast: &Broadcast,
 ) -> sqlx::Result<()> {
+    // A resolver that knows nothing of posts must not write to contacts: see also store::resolve::keep.
+    let guard = broadcast.post_in.iter().map(|_| String::new());
+    let tags_all: Vec<_> = broadcast.tags_all.iter().cloned().chain(guard).collect();
     sqlx::query!(
         "insert into broadcast
            (tenant_id, broadcast_id, kind, title, text, tags_any, tags_all, channel, rate_per_s, started_by,
-            state, accepted_at, priority, send_at, send_until, held_out_ppm, attachments, content, send_at_local)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11, $12, $13, $14, $15, $16, $17, $18)",
+            state, accepted_at, priority, send_at, send_until, held_out_ppm, attachments, content, send_at_local,
+            post_in)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         tenant.0,
         broadcast.broadcast_id.0,
         broadcast.kind.name(),
         broadcast.title,
         broadcast.text,
         &broadcast.tags_any,
-        &broadcast.tags_all,
+        &tags_all,
         broadcast.channel.name(),
         broadcast.rate_per_s,
         broadcast.started_by.0,
@@ -40,6 +45,7 @@ pub(crate) async fn insert(
         Json(&broadcast.attachments) as _,
         broadcast.content.as_ref().map(Json) as _,
         broadcast.send_at_local.map(|local| local.0.to_sqlx()) as _,
+        broadcast.post_in.as_ref().map(Json) as _,
     )
     .execute(db)
     .await
@@ -55,6 +61,7 @@ struct Row {
     content: Option<Json<Content>>,
     tags_any: Vec<String>,
     tags_all: Vec<String>,
+    post_in: Option<Json<PostIn>>,
     channel: ChannelName,
     rate_per_s: Option<i32>,
     priority: Priority,
@@ -71,7 +78,7 @@ struct Row {
 
 impl From<Row> for Broadcast {
     fn from(mut row: Row) -> Self {
-        row.tags_all.retain(|tag| !tag.is_empty()); // see store::resolve::keep
+        row.tags_all.retain(|tag| !tag.is_empty()); // the guards of `insert` and store::resolve::keep
         Self {
             broadcast_id: row.broadcast_id,
             kind: row.kind,
@@ -81,6 +88,7 @@ impl From<Row> for Broadcast {
             content: row.content.map(|content| content.0),
             tags_any: row.tags_any,
             tags_all: row.tags_all,
+            post_in: row.post_in.map(|post_in| post_in.0),
             channel: row.channel,
             rate_per_s: row.rate_per_s,
             priority: row.priority,
@@ -102,6 +110,7 @@ pub(crate) async fn find(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Resu
         Row,
         r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text,
              attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>", tags_any, tags_all,
+             post_in as "post_in: Json<PostIn>",
              channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
              send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
              send_at_local as "send_at_local?: jiff_sqlx::DateTime",
@@ -152,6 +161,7 @@ pub(crate) async fn page(
         Row,
         r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text,
              attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>", tags_any, tags_all,
+             post_in as "post_in: Json<PostIn>",
              channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
              send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
              send_at_local as "send_at_local?: jiff_sqlx::DateTime",

@@ -7,6 +7,7 @@ use sqlx::PgExecutor;
 
 use crate::chunk::ChunkKey;
 use crate::outcome::{Outcome, Outcomes};
+use crate::post::To;
 use crate::report::MemberShare;
 use crate::zone::Zone;
 
@@ -279,6 +280,7 @@ pub(crate) async fn withdrawn(db: impl PgExecutor<'_>, rows_max: i64) -> sqlx::R
 pub(crate) struct Withdrawn {
     pub member: MemberId,
     pub kind: crate::broadcast::Kind,
+    pub to: To,
     pub ends_as: Outcome,
     pub attempts: i32,
 }
@@ -291,6 +293,7 @@ pub(crate) async fn lock_withdrawn(
     sqlx::query_as!(
         Withdrawn,
         r#"select member_id as "member: MemberId", kind as "kind: crate::broadcast::Kind",
+             case when post_in is null then 'contacts' else 'groups' end as "to!: To",
              ends_as as "ends_as!: Outcome", attempts
            from chunk join broadcast using (tenant_id, broadcast_id)
            where broadcast_id = $1 and n = $2 and chunk.state = 'cancelled'

@@ -14,6 +14,7 @@ use crate::content::Content;
 use crate::content::card::Card;
 use crate::error::Error;
 use crate::pace::Rates;
+use crate::post::To;
 use crate::webhook::{Receiver, Secret};
 use crate::zone::{self, Zone};
 
@@ -26,6 +27,7 @@ pub(crate) struct Found {
     pub member: MemberId,
     pub kind: Kind,
     pub title: String,
+    pub to: To,
     pub text: String,
     pub attachments: Json<Vec<Card>>,
     pub content: Option<Json<Content>>,
@@ -123,7 +125,7 @@ pub(crate) async fn lock(
         r#"select chunk.state as "state: State", epoch, coalesce(lease_until < now(), false) as "is_lease_expired!",
              attempts, member_id as "member: MemberId", kind as "kind: Kind", title, text,
              attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>",
-             channel as "channel: ChannelName",
+             channel as "channel: ChannelName", case when post_in is null then 'contacts' else 'groups' end as "to!: To",
              broadcast.rate_per_s, account_rate.rate_per_s as "tenant_rate_per_s?",
              member_rate_per_s as "member_rate_per_s?", held_out_ppm,
              extract(epoch from send_until - clock_timestamp())::float8 as left_secs,

@@ -94,7 +94,8 @@ async fn rules(
         day: row.today.to_jiff(),
         left_secs: row.left_secs,
         own: rule(scope, own, row.own_since),
-        fatigue: rule(Scope::Fatigue, fatigue, row.fatigue_since),
+        // Of contacts alone.
+        fatigue: rule(Scope::Fatigue, fatigue, row.fatigue_since).filter(|_| scope != Scope::Group),
     })
 }
 

@@ -180,6 +180,7 @@ pub(crate) async fn first_not_left_out(
 /// How it ended for one recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Receipt {
+    /// Of a post in groups the group's id.
     pub contact_id: ContactId,
     /// Whose share the contact was in.
     pub member_id: MemberId,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::audience::Audience;
 use crate::broadcast::Kind;
+use crate::post::PostIn;
 use crate::split::{Open, Pieces, Placed};
 use crate::zone::Zone;
 
@@ -33,6 +34,8 @@ pub(crate) struct Resolving {
     pub tags_all: Vec<String>,
     /// What it names beyond tags, if it does; then also the tags stand there.
     pub conditions: Option<Json<Audience>>,
+    /// The groups it is posted in, if it is.
+    pub post_in: Option<Json<PostIn>>,
     pub cursor: String,
     pub resolved_to: Option<ContactId>,
     /// Turns in a row that failed without a page.
@@ -53,7 +56,7 @@ pub(crate) async fn take(
            where broadcast_id = $1 and state = 'resolving' and (resolve_until is null or resolve_until < now())
            returning kind as "kind: Kind", started_by as "started_by: _", tags_any, tags_all,
              (select conditions from audience where audience.broadcast_id = broadcast.broadcast_id)
-               as "conditions?: Json<Audience>", resolve_cursor as cursor, resolved_to as "resolved_to: ContactId",
+               as "conditions?: Json<Audience>", post_in as "post_in: Json<PostIn>", resolve_cursor as cursor, resolved_to as "resolved_to: ContactId",
              resolve_failures as failures"#,
         broadcast.0,
         owner,

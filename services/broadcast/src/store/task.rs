@@ -9,6 +9,7 @@ use sqlx::types::Json;
 use crate::broadcast::Kind;
 use crate::content::card::Card;
 use crate::outcome::Outcome;
+use crate::post::To;
 use crate::task::{Recipient, State, Task};
 
 pub(crate) async fn open(
@@ -45,6 +46,7 @@ struct Row {
     broadcast_id: BroadcastId,
     member_id: MemberId,
     kind: Kind,
+    to: To,
     title: String,
     text: String,
     attachments: Json<Vec<Card>>,
@@ -64,6 +66,7 @@ impl From<Row> for Task {
             broadcast_id: row.broadcast_id,
             member_id: row.member_id,
             kind: row.kind,
+            to: row.to,
             title: row.title,
             text: row.text,
             attachments: row.attachments.0,
@@ -88,6 +91,7 @@ pub(crate) async fn lock(
         Row,
         r#"select task_id as "task_id: _", broadcast_id as "broadcast_id: _", member_id as "member_id: _",
              kind as "kind: Kind", title, text, attachments as "attachments: Json<Vec<Card>>",
+             case when post_in is null then 'contacts' else 'groups' end as "to!: To",
              task.state as "state: State", recipients, opened_at, expires_at,
              confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp", reminders,
              reminded_at as "reminded_at?: jiff_sqlx::Timestamp"
@@ -114,6 +118,7 @@ pub(crate) async fn page(
         Row,
         r#"select task_id as "task_id: _", broadcast_id as "broadcast_id: _", member_id as "member_id: _",
              kind as "kind: Kind", title, text, attachments as "attachments: Json<Vec<Card>>",
+             case when post_in is null then 'contacts' else 'groups' end as "to!: To",
              task.state as "state: State", recipients, opened_at, expires_at,
              confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp", reminders,
              reminded_at as "reminded_at?: jiff_sqlx::Timestamp"
@@ -142,6 +147,7 @@ pub(crate) async fn of_broadcast(
         Row,
         r#"select task_id as "task_id: _", broadcast_id as "broadcast_id: _", member_id as "member_id: _",
              kind as "kind: Kind", title, text, attachments as "attachments: Json<Vec<Card>>",
+             case when post_in is null then 'contacts' else 'groups' end as "to!: To",
              task.state as "state: State", recipients, opened_at, expires_at,
              confirmed_at as "confirmed_at?: jiff_sqlx::Timestamp", reminders,
              reminded_at as "reminded_at?: jiff_sqlx::Timestamp"

@@ -10,12 +10,14 @@ use contracts::{BroadcastId, ContactId, RequestKey};
 use tokio::net::TcpListener;
 
 use super::away::{rest_is_over, start};
+use super::crash::LEASES_EXPIRE;
 use super::scene::Scene;
 use super::webhooks::{Receiver, run};
 use crate::broadcast::{Kind, State};
 use crate::dead::{ContactIds, DeadRecipient, ReplayDead, Replayed};
 use crate::error::Error;
 use crate::failure::Failure;
+use crate::ops::{Answer, Claimed};
 use crate::{ops, store};
 
 async fn replay(
@@ -197,4 +199,45 @@ async fn what_was_cancelled_is_not_replayed() {
         replay(&scene, broadcast, "all", None).await,
         Err(Error::BroadcastCancelled)
     ));
+}
+
+#[tokio::test]
+async fn a_chunk_that_killed_its_workers_is_replayed_and_ends_once() {
+    let scene = Scene::new(&[]).await;
+    scene.audience(300);
+    let id = scene.start(Kind::Member).await;
+    scene.confirm_all(id).await;
+    let hint = scene.hints().await[0];
+    for attempt in 0..5 {
+        let Claimed::Chunk(claim) = ops::claim(&scene.state, hint).await.unwrap() else {
+            panic!("it is dead after {attempt} attempts");
+        };
+        // Each time some of them have got it already.
+        scene
+            .hand_over(&claim.mailing, &claim.allowed[..5 * attempt])
+            .await;
+        scene.force(LEASES_EXPIRE).await;
+    }
+    assert_eq!(scene.send(hint).await.unwrap(), Answer::Forget);
+    scene.end().await;
+    let stuck = dead(&scene, Some(id), Some(Failure::Stuck)).await;
+    assert_eq!((scene.progress(id).await.outcomes.dead, stuck.len()), (90, 90));
+    let doubtful = scene.state.knobs.sub_batch_recipients();
+    assert_eq!(stuck.iter().filter(|dead| dead.is_handed).count(), doubtful);
+
+    assert_eq!(replay(&scene, id, "all", None).await.unwrap().replayed, 90);
+    assert!(matches!(
+        ops::claim(&scene.state, hint).await.unwrap(),
+        Claimed::Stale
+    ));
+    scene.send_all().await;
+    scene.end().await;
+    let done = scene.progress(id).await;
+    assert_eq!((done.outcomes.delivered, done.outcomes.dead), (90, 0));
+    assert_eq!(
+        (done.outcomes.total(), done.broadcast.state),
+        (done.audience, State::Finished)
+    );
+    assert_eq!(scene.count("select count(*) from inbox_message").await, 90);
+    scene.check_books().await;
 }

@@ -12,7 +12,8 @@ use contracts::customers::v1::{
 };
 use contracts::groups::v1::groups_service_server::{GroupsService, GroupsServiceServer};
 use contracts::groups::v1::{
-    StreamGroupsRequest, StreamGroupsResponse, StreamSeatsRequest, StreamSeatsResponse,
+    StreamGroupsRequest, StreamGroupsResponse, StreamOwnersRequest, StreamOwnersResponse, StreamSeatsRequest,
+    StreamSeatsResponse,
 };
 use contracts::packed::{pack, unpack};
 use contracts::{ContactId, GroupId, MemberId};
@@ -276,6 +277,10 @@ impl CustomersService for Customers {
 #[derive(Clone, Default)]
 pub(super) struct Groups {
     pub(super) seats: Arc<Mutex<Vec<(GroupId, ContactId)>>>,
+    /// Who owns which, sorted; nil: nobody.
+    pub(super) owners: Arc<Mutex<Vec<(GroupId, MemberId)>>>,
+    /// After how many pages each of the next streams of owners breaks.
+    pub(super) breaks: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Groups {
@@ -325,6 +330,37 @@ impl GroupsService for Groups {
             .chunks(PAGE_CONTACTS)
             .map(|contacts| Ok(page(contacts)))
             .collect();
+        Ok(Response::new(Box::pin(stream::iter(pages))))
+    }
+
+    type StreamOwnersStream = Pages<StreamOwnersResponse>;
+
+    async fn stream_owners(
+        &self,
+        request: Request<StreamOwnersRequest>,
+    ) -> Result<Response<Self::StreamOwnersStream>, Status> {
+        let request = request.into_inner();
+        let after = place(&request.cursor).unwrap_or(ContactId(Uuid::nil()));
+        let is_all = request.group_ids.is_empty() && request.owned_by.is_empty();
+        let is_meant = |(group, owner): &(GroupId, MemberId)| {
+            let is_named = request.group_ids.contains(&group.to_string());
+            group.0 > after.0 && (is_all || is_named || request.owned_by.contains(&owner.to_string()))
+        };
+        let owners: Vec<_> = self.owners.lock().unwrap().clone();
+        let owners: Vec<_> = owners.into_iter().filter(is_meant).collect();
+        let page = |owners: &[(GroupId, MemberId)]| {
+            let (groups, owners): (Vec<_>, Vec<_>) = owners.iter().copied().unzip();
+            Ok(StreamOwnersResponse {
+                group_ids: pack(&groups),
+                owner_ids: pack(&owners),
+                cursor: groups.last().map(ToString::to_string).unwrap_or_default(),
+            })
+        };
+        let mut pages: Vec<_> = owners.chunks(PAGE_CONTACTS).map(page).collect();
+        if let Some(after) = self.breaks.lock().unwrap().pop() {
+            pages.truncate(after);
+            pages.push(Err(Status::unavailable("cut")));
+        }
         Ok(Response::new(Box::pin(stream::iter(pages))))
     }
 }

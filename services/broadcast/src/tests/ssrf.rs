@@ -198,6 +198,7 @@ pub(crate) fn mailing() -> Mailing {
         tenant,
         broadcast: BroadcastId::new(),
         kind: Kind::Enterprise,
+        to: crate::post::To::Contacts,
         member: MemberId::new(),
         title: "Spring".to_owned(),
         mailboxes: Mailboxes::default(),

@@ -23,7 +23,7 @@ pub(crate) async fn open_group(
         return Ok(earlier);
     }
     let terms = store::tenant::terms(&mut *tx, command.kind, now).await?;
-    let group = Group::open(command, terms, now)?;
+    let group = Group::open(command, operator.member, terms, now)?;
     store::group::insert(&mut *tx, operator.tenant, &group).await?;
     tx.audit(*operator, "group.opened", group.group_id);
     outbox::record(&mut tx, &events::group_opened(operator.tenant, &group), now).await?;

@@ -24,7 +24,7 @@ pub(crate) async fn open_series(
         return Ok(earlier);
     }
     let terms = store::tenant::terms(&mut *tx, GroupKind::External, now).await?;
-    let (series, first) = Series::open(command, terms, now)?;
+    let (series, first) = Series::open(command, operator.member, terms, now)?;
     store::series::insert(&mut *tx, operator.tenant, &series).await?;
     store::group::insert(&mut *tx, operator.tenant, &first).await?;
     tx.audit(*operator, "series.opened", series.series_id);

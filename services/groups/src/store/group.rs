@@ -1,6 +1,6 @@
 //! Groups as they are stored.
 
-use contracts::{GroupId, SeriesId, TenantId};
+use contracts::{GroupId, MemberId, SeriesId, TenantId};
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgExecutor;
 
@@ -13,8 +13,8 @@ pub(crate) async fn insert(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into groups (tenant_id, group_id, series_id, number, kind, name, theme, benefit, greeting, capacity,
-                             seats_taken, opened_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                             seats_taken, opened_at, owner_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         tenant_id.0,
         group.group_id.0,
         group.series_id.map(|id| id.0),
@@ -27,6 +27,7 @@ pub(crate) async fn insert(
         group.capacity,
         group.seats_taken,
         group.opened_at.to_sqlx() as _,
+        group.owner_id.map(|id| id.0),
     )
     .execute(db)
     .await
@@ -37,7 +38,8 @@ pub(crate) async fn find(db: impl PgExecutor<'_>, group_id: GroupId) -> Result<O
     sqlx::query_as!(
         Group,
         r#"select group_id as "group_id: GroupId", series_id as "series_id: SeriesId", number,
-                  kind as "kind: GroupKind", name, theme, benefit, greeting, capacity, seats_taken, opened_at
+                  kind as "kind: GroupKind", name, theme, benefit, greeting, capacity, seats_taken,
+                  owner_id as "owner_id: MemberId", opened_at
            from groups where group_id = $1"#,
         group_id.0,
     )
@@ -62,7 +64,8 @@ async fn page_of_all(db: impl PgExecutor<'_>, after: GroupId, limit: i64) -> Res
     sqlx::query_as!(
         Group,
         r#"select group_id as "group_id: GroupId", series_id as "series_id: SeriesId", number,
-                  kind as "kind: GroupKind", name, theme, benefit, greeting, capacity, seats_taken, opened_at
+                  kind as "kind: GroupKind", name, theme, benefit, greeting, capacity, seats_taken,
+                  owner_id as "owner_id: MemberId", opened_at
            from groups where group_id > $1 order by group_id limit $2"#,
         after.0,
         limit,
@@ -80,7 +83,8 @@ async fn page_of_series(
     sqlx::query_as!(
         Group,
         r#"select group_id as "group_id: GroupId", series_id as "series_id: SeriesId", number,
-                  kind as "kind: GroupKind", name, theme, benefit, greeting, capacity, seats_taken, opened_at
+                  kind as "kind: GroupKind", name, theme, benefit, greeting, capacity, seats_taken,
+                  owner_id as "owner_id: MemberId", opened_at
            from groups where series_id = $1 and group_id > $2 order by group_id limit $3"#,
         series_id.0,
         after.0,
@@ -88,4 +92,28 @@ async fn page_of_series(
     )
     .fetch_all(db)
     .await
+}
+
+/// At most `limit` groups of contacts after a given one with who owns each, in the order of their ids: those named or
+/// owned by one of these members, or all when nothing is named.
+pub(crate) async fn owners(
+    db: impl PgExecutor<'_>,
+    groups: &[GroupId],
+    owned_by: &[MemberId],
+    after: GroupId,
+    limit: i64,
+) -> Result<Vec<(GroupId, Option<MemberId>)>, sqlx::Error> {
+    sqlx::query!(
+        r#"select group_id as "group: GroupId", owner_id as "owner: MemberId" from groups
+           where kind = 'external' and group_id > $3
+             and (cardinality($1::uuid[]) + cardinality($2::uuid[]) = 0 or group_id = any($1) or owner_id = any($2))
+           order by group_id limit $4"#,
+        groups as &[GroupId],
+        owned_by as &[MemberId],
+        after.0,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| rows.into_iter().map(|row| (row.group, row.owner)).collect())
 }

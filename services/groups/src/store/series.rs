@@ -1,6 +1,6 @@
 //! Series as they are stored.
 
-use contracts::{GroupId, SeriesId, TenantId};
+use contracts::{GroupId, MemberId, SeriesId, TenantId};
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgExecutor;
 
@@ -13,8 +13,8 @@ pub(crate) async fn insert(
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into series (tenant_id, series_id, name, theme, benefit, greeting, capacity, groups_opened,
-                             current_group_id, opened_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                             current_group_id, opened_at, owner_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         tenant_id.0,
         series.series_id.0,
         series.name,
@@ -25,6 +25,7 @@ pub(crate) async fn insert(
         series.groups_opened,
         series.current_group_id.0,
         series.opened_at.to_sqlx() as _,
+        series.owner_id.map(|id| id.0),
     )
     .execute(db)
     .await
@@ -38,7 +39,7 @@ pub(crate) async fn find(
     sqlx::query_as!(
         Series,
         r#"select series_id as "series_id: SeriesId", name, theme, benefit, greeting, capacity, groups_opened,
-                  current_group_id as "current_group_id: GroupId", opened_at
+                  current_group_id as "current_group_id: GroupId", owner_id as "owner_id: MemberId", opened_at
            from series where series_id = $1"#,
         series_id.0,
     )
@@ -55,7 +56,7 @@ pub(crate) async fn page(
     sqlx::query_as!(
         Series,
         r#"select series_id as "series_id: SeriesId", name, theme, benefit, greeting, capacity, groups_opened,
-                  current_group_id as "current_group_id: GroupId", opened_at
+                  current_group_id as "current_group_id: GroupId", owner_id as "owner_id: MemberId", opened_at
            from series where series_id > $1 order by series_id limit $2"#,
         after.0,
         limit,

@@ -2,7 +2,9 @@
 
 use chassis::auth::Caller;
 use contracts::groups::v1::groups_service_server::GroupsService as _;
-use contracts::groups::v1::{StreamGroupsRequest, StreamGroupsResponse, StreamSeatsRequest};
+use contracts::groups::v1::{
+    StreamGroupsRequest, StreamGroupsResponse, StreamOwnersRequest, StreamSeatsRequest,
+};
 use contracts::packed::unpack;
 use tokio_stream::StreamExt as _;
 
@@ -167,4 +169,91 @@ async fn seats_of_many_groups_come_sorted_and_each_contact_once() {
         refused(vec![groups[0].clone(); 1_001]).await,
         tonic::Code::InvalidArgument
     );
+}
+
+#[tokio::test]
+async fn owners_of_groups_come_in_pages_and_only_of_the_groups_asked_for() {
+    let house = House::open().await;
+    let tenant = house.operator.tenant;
+    let (opener, other) = (house.operator.member, MemberId::new());
+    let single = house.open_group(5).await;
+    let series = house.open_series(1).await;
+    for _ in 0..2 {
+        let door = Door::Series(series.series_id);
+        house.join(ContactId::new(), door).await.unwrap(); // the second opens the next group
+    }
+    let of_series: Vec<_> = house.groups(series.series_id).await;
+    let open = async |what: serde_json::Value| {
+        let command = serde_json::from_value(what).unwrap();
+        let group = ops::open_group(&house.state, &house.operator, &key(), command).await;
+        group.unwrap().group_id
+    };
+    let hers = open(serde_json::json!({
+        "name": "g", "theme": "t", "benefit": "b", "kind": "external", "owner_id": other
+    }))
+    .await;
+    let staff =
+        open(serde_json::json!({ "name": "g", "theme": "t", "benefit": "b", "kind": "internal" })).await;
+    let of_old = "update groups set owner_id = null where group_id = $1";
+    sqlx::query(of_old)
+        .bind(single.group_id.0)
+        .execute(&house.database.superuser)
+        .await
+        .unwrap();
+
+    let ask = async |tenant, groups: &[GroupId], owned_by: &[MemberId], cursor: &str| {
+        let request = StreamOwnersRequest {
+            group_ids: groups.iter().map(ToString::to_string).collect(),
+            owned_by: owned_by.iter().map(ToString::to_string).collect(),
+            cursor: cursor.to_owned(),
+        };
+        let answer = house
+            .state
+            .stream_owners(from("broadcast", tenant, request))
+            .await;
+        let pages: Vec<_> = answer.unwrap().into_inner().map(Result::unwrap).collect().await;
+        let owners = pages.iter().flat_map(|page| {
+            let groups = unpack::<GroupId>(&page.group_ids).unwrap();
+            groups
+                .into_iter()
+                .zip(unpack::<MemberId>(&page.owner_ids).unwrap())
+        });
+        owners.collect::<Vec<_>>()
+    };
+    let nobody = MemberId(Uuid::nil());
+    let mut all = vec![(single.group_id, nobody), (hers, other)];
+    all.extend(of_series.iter().map(|group| (group.group_id, opener)));
+    all.sort();
+    assert_eq!((all.len(), of_series.len()), (4, 2));
+    assert_eq!(ask(tenant, &[], &[], "").await, all, "without the employees'");
+    assert_eq!(ask(tenant, &[], &[], &all[0].0.to_string()).await, all[1..]);
+    assert_eq!(ask(tenant, &[], &[other], "").await, [(hers, other)]);
+    let mut two = vec![(single.group_id, nobody), (hers, other)];
+    two.sort();
+    let named = [staff, single.group_id, GroupId::new()];
+    assert_eq!(ask(tenant, &named, &[other], "").await, two, "named or hers");
+    assert!(ask(TenantId::new(), &[], &[], "").await.is_empty());
+    assert!(ask(TenantId::new(), &[hers], &[other], "").await.is_empty());
+
+    let refused = async |service, group_ids: Vec<String>, owned_by| {
+        let request = StreamOwnersRequest {
+            group_ids,
+            owned_by,
+            ..StreamOwnersRequest::default()
+        };
+        let answer = house.state.stream_owners(from(service, tenant, request)).await;
+        answer.unwrap_err().code()
+    };
+    let code = tonic::Code::InvalidArgument;
+    assert_eq!(refused("broadcast", vec!["x".to_owned()], vec![]).await, code);
+    assert_eq!(
+        refused("broadcast", vec![hers.to_string(); 1_001], vec![]).await,
+        code
+    );
+    assert_eq!(
+        refused("broadcast", vec![], vec![other.to_string(); 101]).await,
+        code
+    );
+    let denied = refused("referral", vec![], vec![]).await;
+    assert_eq!(denied, tonic::Code::PermissionDenied);
 }

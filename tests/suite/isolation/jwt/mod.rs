@@ -3,6 +3,7 @@
 
 mod cases;
 mod forge;
+mod fuzz;
 
 use anyhow::ensure;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};

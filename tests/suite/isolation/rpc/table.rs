@@ -75,6 +75,13 @@ pub(super) const RPCS: &[Rpc] = &[
         nothing: Nothing::Empty,
     },
     Rpc {
+        method: "shequn.groups.v1.GroupsService/StreamOwners",
+        callers: &["broadcast"],
+        fields: &[("group_ids", Thing::Seat), ("owned_by", Thing::Member)],
+        words: &[],
+        nothing: Nothing::Empty,
+    },
+    Rpc {
         method: "shequn.groups.v1.GroupsService/StreamGroups",
         callers: &["broadcast"],
         fields: &[("series_id", Thing::Series)],

@@ -298,30 +298,30 @@ async fn fill(
     Ok(())
 }
 
-fn streamed<T>(state: &State, tenant: TenantId, message: T, peer: &str) -> Request<T> {
+pub(super) fn streamed<T>(state: &State, tenant: TenantId, message: T, peer: &str) -> Request<T> {
     let mut request = chassis::grpc::authorize(message, &state.signer, peer, tenant);
     request.set_timeout(Duration::from_secs(STREAM_SECS_MAX));
     request
 }
 
 /// A peer that accepts and then says nothing must not hold the lease.
-async fn within<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T, Error> {
+pub(super) async fn within<T>(answer: impl Future<Output = Result<T, Status>>) -> Result<T, Error> {
     let waited = tokio::time::timeout(PAGE_WAIT, answer).await;
     Ok(waited.unwrap_or_else(|_| Err(Status::deadline_exceeded("the next page did not come")))?)
 }
 
-fn ids<T: From<uuid::Uuid>>(field: &str, packed: &[u8]) -> Result<Vec<T>, Error> {
+pub(super) fn ids<T: From<uuid::Uuid>>(field: &str, packed: &[u8]) -> Result<Vec<T>, Error> {
     unpack(packed).ok_or_else(|| malformed(field))
 }
 
-fn text<T: ToString>(id: Option<T>) -> String {
+pub(super) fn text<T: ToString>(id: Option<T>) -> String {
     id.map(|id| id.to_string()).unwrap_or_default()
 }
 
-fn malformed(field: &str) -> Error {
+pub(super) fn malformed(field: &str) -> Error {
     Error::Audience(format!("{field} is malformed"))
 }
 
-fn no_resolver() -> Status {
+pub(super) fn no_resolver() -> Status {
     Status::failed_precondition("a worker resolves no audience")
 }
