@@ -33,6 +33,8 @@ pub(crate) enum Error {
     BroadcastFinished,
     #[error("the mass message is cancelled")]
     BroadcastCancelled,
+    #[error("the receipts of the mass message are forgotten")]
+    ReceiptsForgotten,
     #[error("you have no such task")]
     TaskUnknown,
     #[error("the task expired unconfirmed")]
@@ -154,6 +156,9 @@ impl From<Error> for Problem {
             Error::BroadcastUnknown => say(Class::NotFound, "broadcast_unknown"),
             Error::BroadcastFinished => say(Class::Refused, "broadcast_finished"),
             Error::BroadcastCancelled => say(Class::Refused, "broadcast_cancelled").remedy("start a new one"),
+            Error::ReceiptsForgotten => say(Class::Gone, "receipts_forgotten").remedy(
+                "its figures are in GET /v1/broadcasts/{broadcast_id}/report; export the next one in time",
+            ),
             Error::TaskUnknown => say(Class::NotFound, "task_unknown"),
             Error::TaskExpired => say(Class::Refused, "task_expired")
                 .remedy("start the mass message again, and confirm it in time"),

@@ -122,6 +122,11 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         "end of mass messages",
         timers::end(state.clone(), process.stopping()),
     );
+    process.spawn(
+        "old receipts",
+        timers::keep_receipts(state.clone(), process.stopping()),
+    );
+    process.spawn("old caps", timers::forget_caps(state.clone(), process.stopping()));
     link.relay(&process);
 
     let api = http::api().router(state.clone(), process.verifier.clone())?;

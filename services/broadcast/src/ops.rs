@@ -13,6 +13,7 @@ mod expire;
 mod finish;
 mod forecast;
 mod make_list;
+pub(crate) mod old;
 mod opt_out;
 mod pause;
 mod preview;
@@ -122,6 +123,18 @@ pub(crate) async fn progress(db: &mut sqlx::PgConnection, broadcast: BroadcastId
         outcomes: tally.outcomes,
         tasks,
     })
+}
+
+/// Refuses to tell of recipients one by one when that is forgotten, rather than to tell of nobody.
+pub(crate) async fn check_receipts(
+    db: &mut sqlx::PgConnection,
+    tenant: TenantId,
+    broadcast: BroadcastId,
+) -> Result<(), Error> {
+    match store::old::summed_up(db, tenant, broadcast).await? {
+        Some(_) => Err(Error::ReceiptsForgotten),
+        None => Ok(()),
+    }
 }
 
 /// A mass message of the tenant with its progress.

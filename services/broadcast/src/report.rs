@@ -23,6 +23,8 @@ pub(crate) struct Report {
     pub audience: i64,
     /// Recipients by terminal state; they sum to the audience when it is over.
     pub outcomes: Outcomes,
+    /// Whether the recipients' receipts are kept; they are forgotten some months after its end, and the export with them.
+    pub has_receipts: bool,
     /// The states there are, with their reason and their time.
     pub endings: Vec<Ended>,
     /// Shares by their number of recipients, the largest 500.

@@ -15,6 +15,7 @@ pub(crate) mod held_out;
 pub(crate) mod inbox;
 pub(crate) mod lease;
 pub(crate) mod list;
+pub(crate) mod old;
 pub(crate) mod policy;
 pub(crate) mod quiet;
 pub(crate) mod receipt;

@@ -17,6 +17,7 @@ mod inbox;
 mod interleaving;
 mod lease_model;
 mod live;
+mod old;
 mod opt_out;
 mod pace;
 mod pause;

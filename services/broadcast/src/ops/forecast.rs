@@ -36,6 +36,7 @@ pub(crate) async fn forecast(
     if found.state == BroadcastState::Resolving {
         return Err(Error::AudienceOpen);
     }
+    super::check_receipts(&mut tx, tenant, broadcast).await?;
     let zone = store::tenant::zone(&mut *tx, tenant).await?;
     let zone = zone.ok_or(Error::TenantUnverified)?;
     let tally = store::chunk::tally(&mut *tx, broadcast).await?;

@@ -57,7 +57,8 @@ pub(crate) async fn preview_task(state: &State, agent: Agent, task: TaskId) -> R
         .await?
         .ok_or(Error::BroadcastUnknown)?;
     let rows_max = i64::try_from(SHOWN_MAX).unwrap_or(i64::MAX);
-    let recipients = store::task::recipients(&mut *tx, task, agent.member, None, rows_max).await?;
+    let (member, id) = (agent.member, broadcast.broadcast_id);
+    let recipients = store::task::recipients(&mut *tx, task, member, id, None, rows_max).await?;
     drop(tx);
     let contacts: Vec<_> = recipients.iter().map(|recipient| recipient.contact_id).collect();
     let mut people = people(state, agent.tenant, &contacts, Some(agent.member)).await?;

@@ -23,7 +23,13 @@ pub(crate) async fn report(state: &State, tenant: TenantId, broadcast: Broadcast
         .ok_or(Error::BroadcastUnknown)?;
     let tally = store::chunk::tally(&mut *tx, broadcast).await?;
     let (members, members_total) = store::chunk::shares(&mut *tx, broadcast, MEMBERS_SHOWN_MAX).await?;
-    let endings = store::receipt::endings(&mut *tx, tenant, broadcast).await?;
+    let mut endings = store::receipt::endings(&mut *tx, tenant, broadcast).await?;
+    let summed_up = store::old::summed_up(&mut *tx, tenant, broadcast).await?;
+    let has_receipts = summed_up.is_none();
+    if let Some(kept) = summed_up {
+        let of = |it: store::old::SummedUp| (it.state, it.recipients, it.first_at, it.last_at);
+        endings = kept.into_iter().map(of).collect();
+    }
     let ended = |(state, recipients, first_at, last_at): (crate::outcome::Outcome, _, _, _)| Ended {
         state,
         why: state.why(),
@@ -35,6 +41,7 @@ pub(crate) async fn report(state: &State, tenant: TenantId, broadcast: Broadcast
         broadcast: found,
         audience: tally.audience,
         outcomes: tally.outcomes,
+        has_receipts,
         endings: endings.into_iter().map(ended).collect(),
         members,
         members_total,
@@ -54,6 +61,7 @@ pub(crate) async fn export(
     if store::broadcast::find(&mut *tx, broadcast).await?.is_none() {
         return Err(Error::BroadcastUnknown);
     }
+    super::check_receipts(&mut tx, tenant, broadcast).await?;
     drop(tx);
     let (state, head) = (state.clone(), format.head(after));
     let first = Some((after, head));
@@ -65,8 +73,11 @@ pub(crate) async fn export(
             };
             let mut tx = state.db.read(tenant).await?;
             let rows = store::receipt::page(&mut *tx, tenant, broadcast, after, PAGE_ROWS).await?;
-            drop(tx);
             let is_full = i64::try_from(rows.len()) == Ok(PAGE_ROWS);
+            if !is_full {
+                super::check_receipts(&mut tx, tenant, broadcast).await?; // forgotten on the way is no end
+            }
+            drop(tx);
             let next = rows
                 .last()
                 .filter(|_| is_full)
