@@ -57,8 +57,8 @@ impl Language {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Variant {
-    /// With `{{contact.name|what to say without}}`, `{{member.alias}}`, `{{shop.link}}` and `{{brand.<constant>}}`;
-    /// filled in, at most 4,000 bytes.
+    /// With `{{contact.name|what to say without}}`, `{{member.alias}}`, `{{shop.link}}`, `{{optout.link}}` and
+    /// `{{brand.<constant>}}`; filled in, at most 4,000 bytes.
     #[schema(value_type = chassis::text::Multiline<2000>)]
     pub text: Words<2000, true>,
     #[serde(default)]
@@ -316,6 +316,11 @@ impl Content {
         self.shop_url.as_ref().map(ShopUrl::url).filter(|_| has_links)
     }
 
+    /// Whether its words show the way out of marketing.
+    pub(crate) fn leads_out(&self) -> bool {
+        self.variables().any(|variable| *variable == Variable::OptOutLink)
+    }
+
     /// The language for a contact, first of: the contact's own, the content's. The content's is always written.
     pub(crate) fn language_for(&self, tag: &str) -> Language {
         Language::of(tag)
@@ -346,6 +351,7 @@ impl Content {
             shop_link: self
                 .shop_url()
                 .map_or(Value::Nobodys, |url| Value::Known(url.as_str())),
+            opt_out_link: Value::Nobodys,
         }
     }
 
@@ -359,6 +365,7 @@ impl Content {
             Variable::ContactName => reader.contact_name,
             Variable::MemberAlias => reader.member_alias,
             Variable::ShopLink => reader.shop_link,
+            Variable::OptOutLink => reader.opt_out_link,
             Variable::Brand(_) => self.constant(variable).map_or(Value::Missing, Constant::value),
         };
         let attachments = variant

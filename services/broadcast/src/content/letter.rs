@@ -12,6 +12,7 @@ use super::address::HttpsUrl;
 use super::reader::{Person, Reader, known};
 use super::said::Said;
 use super::template::{RenderError, Value};
+use crate::opt_out::Links;
 
 /// What a seal in a shop link is for: see `chassis::auth::Seals`.
 pub(crate) const SHOP_LINK: &str = "shop-link";
@@ -35,6 +36,8 @@ pub(crate) struct Sender {
     /// Nil in a preview.
     pub broadcast: BroadcastId,
     pub member: MemberId,
+    /// None in a preview: who looks at it is not who may opt out.
+    pub links: Option<Links>,
 }
 
 impl Sender {
@@ -57,6 +60,8 @@ pub(crate) struct Personal {
 
 impl Personal {
     pub(crate) fn new(content: Content, sender: Sender, people: Vec<Person>) -> Self {
+        let links = sender.links.filter(|_| content.leads_out()); // none is made in vain
+        let sender = Sender { links, ..sender };
         let people = people.into_iter().map(|person| (person.contact, person));
         Self {
             shop_url: content.shop_url().cloned(),
@@ -88,11 +93,13 @@ impl Personal {
             .shop_url
             .as_ref()
             .map(|url| url.with(SHOP_PARAMETER, &self.sender.seal(contact)));
+        let opt_out_link = self.sender.links.as_ref().map(|links| links.of(contact));
         let reader = Reader {
             language: &person.language,
             contact_name: known(&person.name),
             member_alias: known(&person.member_alias),
             shop_link: shop_link.as_deref().map_or(Value::Missing, Value::Known),
+            opt_out_link: opt_out_link.as_deref().map_or(Value::Nobodys, Value::Known),
         };
         Ok(self.content.say_to(&reader)?)
     }

@@ -12,6 +12,7 @@ pub(crate) struct Reader<'a> {
     pub contact_name: Value<'a>,
     pub member_alias: Value<'a>,
     pub shop_link: Value<'a>,
+    pub opt_out_link: Value<'a>,
 }
 
 /// What customers knows of a recipient.

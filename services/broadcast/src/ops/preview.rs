@@ -89,6 +89,7 @@ fn show(state: &State, agent: Agent, content: Option<&Content>, same: &Said, per
                 // Of nothing that was sent: an order that comes by this link is nobody's.
                 broadcast: BroadcastId(Uuid::nil()),
                 member: member.unwrap_or(agent.member),
+                links: None,
             };
             Personal::new(content.clone(), sender, vec![person]).write(contact)
         }
