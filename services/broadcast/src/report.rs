@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::broadcast::Broadcast;
+use crate::click::{ClickFigures, LinkClicks};
 use crate::outcome::{Outcome, Outcomes};
 use crate::store::receipt::Receipt;
 
@@ -27,6 +28,12 @@ pub(crate) struct Report {
     pub has_receipts: bool,
     /// The states there are, with their reason and their time.
     pub endings: Vec<Ended>,
+    /// How often its links were followed; null unless they are short links.
+    pub clicks: Option<ClickFigures>,
+    /// The same of each link that somebody followed.
+    pub links: Vec<LinkClicks>,
+    /// Messages that were read; null where the channel can't tell.
+    pub reads: Option<i64>,
     /// Shares by their number of recipients, the largest 500.
     pub members: Vec<MemberShare>,
     /// How many members have a share.

@@ -7,6 +7,7 @@ pub(crate) mod account;
 pub(crate) mod broadcast;
 pub(crate) mod cap;
 pub(crate) mod chunk;
+pub(crate) mod click;
 pub(crate) mod consent;
 pub(crate) mod dead;
 pub(crate) mod dispatch;

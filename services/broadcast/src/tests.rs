@@ -5,6 +5,7 @@ mod audience;
 mod away;
 mod cap_model;
 mod caps;
+mod click;
 mod consent;
 mod content;
 mod crash;

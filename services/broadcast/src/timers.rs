@@ -68,6 +68,21 @@ async fn end_some(state: &State) -> Result<bool, Error> {
     Ok(reminded || expired || closed || finished)
 }
 
+/// Counts clicks soon after they happened, and what is left at the end.
+pub(crate) async fn count_clicks(state: State, stopping: CancellationToken) -> anyhow::Result<()> {
+    while !stopping.is_cancelled() {
+        pause(
+            "count clicks",
+            ops::count_clicks(&state).await,
+            state.knobs.tick(),
+            &stopping,
+        )
+        .await;
+    }
+    while let Ok(true) = ops::count_clicks(&state).await {}
+    Ok(())
+}
+
 /// Receipts of the weeks to come have their tables in time, and those of old weeks go with theirs.
 pub(crate) async fn keep_receipts(state: State, stopping: CancellationToken) -> anyhow::Result<()> {
     while !stopping.is_cancelled() {

@@ -11,7 +11,9 @@ use super::Content;
 use super::address::HttpsUrl;
 use super::reader::{Person, Reader, known};
 use super::said::Said;
+use super::short::LinkNo;
 use super::template::{RenderError, Value};
+use crate::click::ShortLinks;
 use crate::opt_out::Links;
 
 /// What a seal in a shop link is for: see `chassis::auth::Seals`.
@@ -41,10 +43,10 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    /// The seal that lets the shop's orders tell what made them: of tenant, mass message, member and contact.
-    fn seal(&self, contact: ContactId) -> String {
+    /// With the seal that lets the shop's orders tell what made them: of tenant, mass message, member and contact.
+    pub(crate) fn shop_link(&self, url: &HttpsUrl, contact: ContactId) -> String {
         let ids = [self.tenant.0, self.broadcast.0, self.member.0, contact.0];
-        self.signer.seal(SHOP_LINK, &ids)
+        url.with(SHOP_PARAMETER, &self.signer.seal(SHOP_LINK, &ids))
     }
 }
 
@@ -54,17 +56,19 @@ pub(crate) struct Personal {
     content: Content,
     /// None when no word leads to the shop: then nothing is sealed.
     shop_url: Option<HttpsUrl>,
+    leads_out: bool,
+    has_short_links: bool,
     sender: Sender,
     people: HashMap<ContactId, Person>,
 }
 
 impl Personal {
     pub(crate) fn new(content: Content, sender: Sender, people: Vec<Person>) -> Self {
-        let links = sender.links.filter(|_| content.leads_out()); // none is made in vain
-        let sender = Sender { links, ..sender };
         let people = people.into_iter().map(|person| (person.contact, person));
         Self {
             shop_url: content.shop_url().cloned(),
+            leads_out: content.leads_out(),
+            has_short_links: content.has_short_links(),
             content,
             sender,
             people: people.collect(),
@@ -89,17 +93,26 @@ impl Personal {
                 &nobody
             }
         };
-        let shop_link = self
-            .shop_url
-            .as_ref()
-            .map(|url| url.with(SHOP_PARAMETER, &self.sender.seal(contact)));
-        let opt_out_link = self.sender.links.as_ref().map(|links| links.of(contact));
+        // No link is made in vain.
+        let links = self.sender.links.as_ref();
+        let short = links.filter(|_| self.has_short_links).map(|links| ShortLinks {
+            links,
+            broadcast: self.sender.broadcast,
+            member: self.sender.member,
+            contact,
+        });
+        let shop_link = self.shop_url.as_ref().map(|url| match &short {
+            Some(short) => short.of(LinkNo::SHOP),
+            None => self.sender.shop_link(url, contact),
+        });
+        let opt_out_link = links.filter(|_| self.leads_out).map(|links| links.of(contact));
         let reader = Reader {
             language: &person.language,
             contact_name: known(&person.name),
             member_alias: known(&person.member_alias),
             shop_link: shop_link.as_deref().map_or(Value::Missing, Value::Known),
             opt_out_link: opt_out_link.as_deref().map_or(Value::Nobodys, Value::Known),
+            short,
         };
         Ok(self.content.say_to(&reader)?)
     }

@@ -226,7 +226,9 @@ fn slot(inner: &str, at: usize) -> Result<Slot, TemplateError> {
     let variable = Variable::parse(name.trim()).ok_or(TemplateError::Unknown(at))?;
     match (&variable, &fallback) {
         (Variable::ContactName, None) => Err(TemplateError::FallbackMissing(at)),
-        (Variable::ShopLink | Variable::OptOutLink | Variable::Brand(_), Some(_)) => Err(TemplateError::FallbackIdle(at)),
+        (Variable::ShopLink | Variable::OptOutLink | Variable::Brand(_), Some(_)) => {
+            Err(TemplateError::FallbackIdle(at))
+        }
         _ => Ok(Slot {
             variable,
             fallback,

@@ -16,6 +16,7 @@ use crate::store::old::CapKey;
 const WEEKS_AHEAD: i32 = 4;
 const BROADCASTS_MAX: i64 = 50;
 const CAPS_MAX: i64 = 5_000;
+const CLICKS_MAX: i64 = 10_000;
 const BETWEEN_WALKS: SignedDuration = SignedDuration::from_hours(24);
 const BEFORE_FIRST_WALK: SignedDuration = SignedDuration::from_mins(10);
 
@@ -50,6 +51,12 @@ pub(crate) async fn keep_receipts(state: &State) -> Result<bool, Error> {
 }
 
 async fn sum_up(state: &State, tenant: TenantId, broadcast: BroadcastId) -> Result<(), Error> {
+    let mut forgotten = 1;
+    while forgotten > 0 {
+        let mut tx = state.db.begin(tenant).await?;
+        forgotten = store::old::forget_clicks(&mut *tx, tenant, broadcast, CLICKS_MAX).await?;
+        tx.commit().await?;
+    }
     let mut tx = state.db.begin(tenant).await?;
     if store::old::sum_up(&mut *tx, tenant, broadcast).await? {
         tx.audit(Actor::System("keep"), "broadcast.summed_up", broadcast);

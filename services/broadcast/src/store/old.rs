@@ -78,6 +78,28 @@ pub(crate) async fn sum_up(
     .map(|done| done.rows_affected() == 1)
 }
 
+/// Forgets who followed links of a mass message, some of it; its figures stay. How many rows that was.
+pub(crate) async fn forget_clicks(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    broadcast: BroadcastId,
+    rows_max: i64,
+) -> sqlx::Result<u64> {
+    sqlx::query!(
+        "delete from click using (
+           select contact_id, link from click
+           where tenant_id = $1 and broadcast_id = $2 order by contact_id, link limit $3) as picked
+         where click.tenant_id = $1 and click.broadcast_id = $2
+           and click.contact_id = picked.contact_id and click.link = picked.link",
+        tenant.0,
+        broadcast.0,
+        rows_max,
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected())
+}
+
 /// What is left of a mass message's receipts once they are forgotten; none while they are there. Some ended, and nobody
 /// has a receipt: that is so after nothing else.
 pub(crate) async fn summed_up(

@@ -324,10 +324,17 @@ async fn the_way_out_in_the_words_is_the_contacts_own() {
         }}
     });
     let done = scene.run_content("inbox", &content).await;
-    assert_eq!((done.outcomes.delivered, scene.names_asked()), (3, 0), "nobody is asked who they are");
+    assert_eq!(
+        (done.outcomes.delivered, scene.names_asked()),
+        (3, 0),
+        "nobody is asked who they are"
+    );
     assert_eq!(done.broadcast.text, "No more: …");
     let said = scene.only_message(contacts[1]).await.said;
-    let token = said.text.strip_prefix("No more: https://m.example.com/v1/opt-out/").unwrap();
+    let token = said
+        .text
+        .strip_prefix("No more: https://m.example.com/v1/opt-out/")
+        .unwrap();
     assert_eq!(
         serde_json::to_value(&said.attachments).unwrap()[0]["link"]["url"],
         json!(format!("https://m.example.com/v1/opt-out/{token}"))
@@ -340,6 +347,8 @@ async fn the_way_out_in_the_words_is_the_contacts_own() {
     let command = json!({"kind": "enterprise", "content": content, "contact_ids": [contacts[0]]});
     let command: PreviewBroadcast = serde_json::from_value(command).unwrap();
     scene.name(&contacts, &[("王芳", "zh"); 3]);
-    let shown = ops::preview(&scene.state, scene.operator(), &command).await.unwrap();
+    let shown = ops::preview(&scene.state, scene.operator(), &command)
+        .await
+        .unwrap();
     assert_eq!(shown[0].said.as_ref().unwrap().text, "No more: …");
 }
