@@ -21,6 +21,8 @@ pub enum Class {
     Forbidden,
     /// There is no such thing, or it is another tenant's.
     NotFound,
+    /// It was there, and is forgotten for good.
+    Gone,
     /// The path exists, the method doesn't.
     MethodNotAllowed,
     /// It clashes with something that exists.
@@ -48,6 +50,7 @@ impl Class {
             Self::Unauthenticated => ("not authenticated", Http::UNAUTHORIZED, Code::Unauthenticated),
             Self::Forbidden => ("not allowed", Http::FORBIDDEN, Code::PermissionDenied),
             Self::NotFound => ("not found", Http::NOT_FOUND, Code::NotFound),
+            Self::Gone => ("gone", Http::GONE, Code::NotFound),
             Self::MethodNotAllowed => (
                 "method not allowed",
                 Http::METHOD_NOT_ALLOWED,

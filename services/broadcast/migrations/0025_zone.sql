@@ -1,4 +1,4 @@
--- Where recipients live, as far as clocks go (decisions/0010). A chunk holds those of one zone, or of the tenant's (null).
+-- Where recipients live, as far as clocks go (decisions/0011). A chunk holds those of one zone, or of the tenant's (null).
 -- It is not called `zone`: claims of the version before read that name of the tenant's row without saying whose it is.
 alter table chunk add column in_zone text;
 

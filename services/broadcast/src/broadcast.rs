@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::audience::Audience;
+use crate::click::ClickFigures;
 use crate::content::Content;
 use crate::content::card::Card;
 use crate::content::said::Said;
@@ -373,6 +374,11 @@ impl Broadcast {
         }
     }
 
+    /// Whether it can be told who followed its links.
+    pub(crate) fn has_short_links(&self) -> bool {
+        self.content.as_ref().is_some_and(Content::has_short_links)
+    }
+
     /// Whether this member may stop it and let it go on: whoever started it, and operators.
     fn check_control(&self, member: MemberId, role: Role) -> Result<(), Error> {
         let is_own = self.kind == Kind::Member && self.started_by == member;
@@ -444,6 +450,8 @@ pub(crate) struct Progress {
     pub outcomes: Outcomes,
     /// The sending members' shares.
     pub tasks: Vec<Task>,
+    /// How often its links were followed; null unless they are short links.
+    pub clicks: Option<ClickFigures>,
 }
 
 impl Progress {

@@ -198,6 +198,11 @@ pub struct Knobs {
           value_parser = clap::value_parser!(u32).range(1..=168))]
     pub away_hours_max: u32,
 
+    /// Weeks that receipts are kept after the end of their mass message; its figures stay
+    #[arg(long, env = "SHEQUN_RECEIPT_WEEKS", default_value_t = 13, value_name = "WEEKS",
+          value_parser = clap::value_parser!(i32).range(4..=520))]
+    pub receipt_weeks: i32,
+
     /// Seconds that a webhook's Retry-After is waited for with its chunk in hand; what asks for longer is handed back until then
     #[arg(
         long,

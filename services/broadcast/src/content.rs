@@ -6,6 +6,7 @@ pub(crate) mod card;
 pub(crate) mod letter;
 pub(crate) mod reader;
 pub(crate) mod said;
+pub(crate) mod short;
 pub(crate) mod template;
 
 use chassis::text::Text;
@@ -13,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use self::address::{HttpsUrl, ShopUrl};
-use self::card::{Attachment, OneOf, Words};
+use self::card::{Attachment, Card, OneOf, Words};
 use self::reader::Reader;
 use self::said::{Said, TEXT_BYTES_MAX};
+use self::short::LinkNo;
 use self::template::{RenderError, Template, Value, Variable};
 
 const ATTACHMENTS_MAX: usize = 9;
@@ -57,8 +59,8 @@ impl Language {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Variant {
-    /// With `{{contact.name|what to say without}}`, `{{member.alias}}`, `{{shop.link}}` and `{{brand.<constant>}}`;
-    /// filled in, at most 4,000 bytes.
+    /// With `{{contact.name|what to say without}}`, `{{member.alias}}`, `{{shop.link}}`, `{{optout.link}}` and
+    /// `{{brand.<constant>}}`; filled in, at most 4,000 bytes.
     #[schema(value_type = chassis::text::Multiline<2000>)]
     pub text: Words<2000, true>,
     #[serde(default)]
@@ -118,6 +120,8 @@ struct Draft {
     constants: Vec<Constant>,
     #[serde(default)]
     shop_url: Option<ShopUrl>,
+    #[serde(default)]
+    short_links: bool,
 }
 
 /// What a mass message says, and to whom in which language.
@@ -133,6 +137,11 @@ pub(crate) struct Content {
     /// Where `{{shop.link}}` leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     shop_url: Option<ShopUrl>,
+    /// Links lead over this service, which counts who follows them: `shop.link`, links among the constants, and the urls of
+    /// link attachments that are the same for everybody.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    short_links: bool,
 }
 
 /// Why a draft can't be sent. Places are told, not what stands there.
@@ -175,6 +184,7 @@ impl TryFrom<Draft> for Content {
             variants: draft.variants,
             constants: draft.constants,
             shop_url: draft.shop_url,
+            short_links: draft.short_links,
         };
         content.check_constants()?;
         if content.variants.of(content.language).is_none() {
@@ -280,6 +290,7 @@ impl Content {
     /// Whether everybody gets the same.
     pub(crate) fn is_same_for_all(&self) -> bool {
         self.variants.all().count() == 1
+            && !self.has_short_links()
             && self
                 .variables()
                 .all(|variable| matches!(variable, Variable::Brand(_)))
@@ -316,6 +327,11 @@ impl Content {
         self.shop_url.as_ref().map(ShopUrl::url).filter(|_| has_links)
     }
 
+    /// Whether its words show the way out of marketing.
+    pub(crate) fn leads_out(&self) -> bool {
+        self.variables().any(|variable| *variable == Variable::OptOutLink)
+    }
+
     /// The language for a contact, first of: the contact's own, the content's. The content's is always written.
     pub(crate) fn language_for(&self, tag: &str) -> Language {
         Language::of(tag)
@@ -346,6 +362,8 @@ impl Content {
             shop_link: self
                 .shop_url()
                 .map_or(Value::Nobodys, |url| Value::Known(url.as_str())),
+            opt_out_link: Value::Nobodys,
+            short: None,
         }
     }
 
@@ -355,16 +373,33 @@ impl Content {
         variant: &Variant,
         reader: &Reader<'_>,
     ) -> Result<Said, RenderError> {
+        let short = reader.short.filter(|_| self.short_links);
+        let constants = self.constants.iter().enumerate();
+        let shortened: Vec<_> = constants
+            .map(|(n, it)| Some(short.as_ref()?.of(it.link.as_ref().map(|_| LinkNo::constant(n))?)))
+            .collect();
         let values = |variable: &Variable| match variable {
             Variable::ContactName => reader.contact_name,
             Variable::MemberAlias => reader.member_alias,
             Variable::ShopLink => reader.shop_link,
-            Variable::Brand(_) => self.constant(variable).map_or(Value::Missing, Constant::value),
+            Variable::OptOutLink => reader.opt_out_link,
+            Variable::Brand(name) => {
+                let mut both = self.constants.iter().zip(&shortened);
+                let found = both.find(|(constant, _)| *constant.name == **name);
+                found.map_or(Value::Missing, |(constant, short)| {
+                    short.as_deref().map_or_else(|| constant.value(), Value::Known)
+                })
+            }
         };
-        let attachments = variant
-            .attachments
-            .iter()
-            .map(|attachment| attachment.render(&values));
+        let attachments = variant.attachments.iter().enumerate().map(|(n, attachment)| {
+            let mut card = attachment.render(&values)?;
+            if let (Card::Link(link), Some(short)) = (&mut card, &short)
+                && attachment.has_one_url()
+            {
+                link.url = short.of(LinkNo::card(language, n));
+            }
+            Ok::<_, RenderError>(card)
+        });
         Ok(Said {
             language: Some(language),
             text: variant.text.render(&values, TEXT_BYTES_MAX)?,

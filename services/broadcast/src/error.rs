@@ -36,6 +36,8 @@ pub(crate) enum Error {
     BroadcastFinished,
     #[error("the mass message is cancelled")]
     BroadcastCancelled,
+    #[error("the receipts of the mass message are forgotten")]
+    ReceiptsForgotten,
     #[error("you have no such task")]
     TaskUnknown,
     #[error("the task expired unconfirmed")]
@@ -172,6 +174,9 @@ impl From<Error> for Problem {
             Error::BroadcastUnknown => say(Class::NotFound, "broadcast_unknown"),
             Error::BroadcastFinished => say(Class::Refused, "broadcast_finished"),
             Error::BroadcastCancelled => say(Class::Refused, "broadcast_cancelled").remedy("start a new one"),
+            Error::ReceiptsForgotten => say(Class::Gone, "receipts_forgotten").remedy(
+                "its figures are in GET /v1/broadcasts/{broadcast_id}/report; export the next one in time",
+            ),
             Error::TaskUnknown => say(Class::NotFound, "task_unknown"),
             Error::TaskExpired => say(Class::Refused, "task_expired")
                 .remedy("start the mass message again, and confirm it in time"),
@@ -246,7 +251,7 @@ impl From<Error> for Problem {
             ),
             Error::PostPersonal => say(Class::Invalid, "post_personal")
                 .field("content")
-                .remedy("give one variant, with `brand` places alone, or a text"),
+                .remedy("give one variant, with `brand` places alone and no `short_links`, or a text"),
             Error::PostHeldOut => say(Class::Invalid, "post_held_out")
                 .field("held_out_ppm")
                 .remedy("leave it out, or leave groups out by `post_in.except`"),

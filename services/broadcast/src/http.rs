@@ -1,6 +1,7 @@
 //! The public API of broadcast.
 
 mod broadcast;
+mod click;
 mod dead;
 mod inbox;
 mod list;
@@ -19,9 +20,11 @@ use utoipa_axum::routes;
 
 use crate::State;
 
-/// Every route; the way out of marketing is the only one that needs no token, since its link is signed.
+/// Every route; the way out of marketing and other links of messages need no token, since they are signed.
 pub(crate) fn api() -> Api<State> {
-    let public = OpenApiRouter::new().routes(routes!(opt_out::show_opt_out, opt_out::opt_out));
+    let public = OpenApiRouter::new()
+        .routes(routes!(opt_out::show_opt_out, opt_out::opt_out))
+        .routes(routes!(click::follow_link));
     let uploads = OpenApiRouter::new().routes(routes!(list::make_list));
     Api::new("broadcast", env!("CARGO_PKG_VERSION"))
         .public(public)

@@ -5,6 +5,7 @@ mod broadcast;
 mod cap;
 mod channel;
 mod chunk;
+mod click;
 mod config;
 mod content;
 mod dead;
@@ -59,6 +60,7 @@ use url::Url;
 
 pub use config::{Command, Config, Knobs, MailSettings};
 
+use crate::click::Clicks;
 use crate::live::Streams;
 use crate::mail::Mail;
 use crate::queue::Queue;
@@ -83,6 +85,7 @@ pub struct State {
     knobs: Knobs,
     streams: Streams,
     watches: Watches,
+    clicks: Clicks,
     /// Where people reach the API: links in messages begin with it.
     public_url: Url,
     dev: bool,
@@ -128,6 +131,12 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
         "end of mass messages",
         timers::end(state.clone(), process.stopping()),
     );
+    process.spawn(
+        "old receipts",
+        timers::keep_receipts(state.clone(), process.stopping()),
+    );
+    process.spawn("old caps", timers::forget_caps(state.clone(), process.stopping()));
+    process.spawn("clicks", timers::count_clicks(state.clone(), process.stopping()));
     link.relay(&process);
 
     let api = http::api().router(state.clone(), process.verifier.clone())?;
@@ -165,6 +174,7 @@ async fn start(process: &Process, config: &Config, groups: Option<Channel>) -> a
         knobs: config.knobs,
         streams: Streams::new(config.knobs.streams_max.into(), process.leaving()),
         watches: Watches::new(process.leaving()),
+        clicks: Clicks::default(),
         public_url: config.public_url.clone(),
         dev: config.settings.dev,
     };

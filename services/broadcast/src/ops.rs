@@ -6,6 +6,7 @@ pub(crate) mod away;
 mod cancel;
 mod cancel_task;
 mod claim;
+mod click;
 mod close;
 mod confirm;
 pub(crate) mod dispatch;
@@ -13,6 +14,7 @@ mod expire;
 mod finish;
 mod forecast;
 mod make_list;
+pub(crate) mod old;
 mod opt_out;
 mod pause;
 mod preview;
@@ -37,6 +39,7 @@ pub(crate) use accept::accept;
 pub(crate) use cancel::cancel;
 pub(crate) use cancel_task::cancel_task;
 pub(crate) use claim::{Claim, Claimed, claim};
+pub(crate) use click::{count_clicks, follow};
 pub(crate) use close::close;
 pub(crate) use confirm::confirm;
 pub(crate) use dispatch::dispatch;
@@ -110,6 +113,7 @@ pub(crate) fn count_from_zero() {
     metrics::counter!("broadcast_leases_expired_total").increment(0);
     metrics::counter!("broadcast_hints_lost_total").increment(0);
     metrics::counter!("broadcast_chunks_away_total").increment(0);
+    metrics::counter!("broadcast_clicks_lost_total").increment(0);
 }
 
 /// Gives each chunk the time from which its zone is sent to; none where all zones have the same. The mass message is
@@ -137,12 +141,29 @@ pub(crate) async fn progress(db: &mut sqlx::PgConnection, broadcast: BroadcastId
         .ok_or(Error::BroadcastUnknown)?;
     let tally = store::chunk::tally(&mut *db, broadcast).await?;
     let tasks = store::task::of_broadcast(&mut *db, broadcast, TASKS_SHOWN_MAX).await?;
+    let clicks = match found.has_short_links() {
+        true => Some(store::click::total(&mut *db, broadcast).await?),
+        false => None,
+    };
     Ok(Progress {
+        clicks,
         broadcast: found,
         audience: tally.audience,
         outcomes: tally.outcomes,
         tasks,
     })
+}
+
+/// Refuses to tell of recipients one by one when that is forgotten, rather than to tell of nobody.
+pub(crate) async fn check_receipts(
+    db: &mut sqlx::PgConnection,
+    tenant: TenantId,
+    broadcast: BroadcastId,
+) -> Result<(), Error> {
+    match store::old::summed_up(db, tenant, broadcast).await? {
+        Some(_) => Err(Error::ReceiptsForgotten),
+        None => Ok(()),
+    }
 }
 
 /// A mass message of the tenant with its progress.

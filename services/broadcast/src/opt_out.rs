@@ -43,9 +43,14 @@ impl LinkKeys {
 
     /// Whether the tenant signed it, for this contact, with a key that still stands.
     pub(crate) fn signed(&self, token: &Token) -> bool {
-        self.of(token.generation).is_some_and(|key| {
+        self.prove(token.generation, &token.said(), &token.tag)
+    }
+
+    /// Whether the key of this generation still stands, and this is its signature.
+    pub(crate) fn prove(&self, generation: i16, said: &[u8], tag: &[u8]) -> bool {
+        self.of(generation).is_some_and(|key| {
             let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-            hmac::verify(&key, &token.said(), &token.tag).is_ok()
+            hmac::verify(&key, said, tag).is_ok()
         })
     }
 
@@ -103,10 +108,27 @@ impl Links {
             contact,
             tag: [0; TAG_BYTES],
         };
-        let tag = hmac::sign(&self.key, &token.said());
-        token.tag.copy_from_slice(tag.as_ref());
+        token.tag = self.sign(&token.said());
+        self.url("v1/opt-out", &token)
+    }
+
+    pub(crate) fn sign(&self, said: &[u8]) -> [u8; TAG_BYTES] {
+        let mut tag = [0; TAG_BYTES];
+        tag.copy_from_slice(hmac::sign(&self.key, said).as_ref());
+        tag
+    }
+
+    pub(crate) fn url(&self, path: &str, token: &impl fmt::Display) -> String {
         let base = self.base.as_str().trim_end_matches('/');
-        format!("{base}/v1/opt-out/{token}")
+        format!("{base}/{path}/{token}")
+    }
+
+    pub(crate) const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    pub(crate) const fn generation(&self) -> i16 {
+        self.generation
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::broadcast::Broadcast;
+use crate::click::{ClickFigures, LinkClicks};
 use crate::outcome::{Outcome, Outcomes};
 use crate::store::receipt::Receipt;
 
@@ -23,8 +24,16 @@ pub(crate) struct Report {
     pub audience: i64,
     /// Recipients by terminal state; they sum to the audience when it is over.
     pub outcomes: Outcomes,
+    /// Whether the recipients' receipts are kept; they are forgotten some months after its end, and the export with them.
+    pub has_receipts: bool,
     /// The states there are, with their reason and their time.
     pub endings: Vec<Ended>,
+    /// How often its links were followed; null unless they are short links.
+    pub clicks: Option<ClickFigures>,
+    /// The same of each link that somebody followed.
+    pub links: Vec<LinkClicks>,
+    /// Messages that were read; null where the channel can't tell.
+    pub reads: Option<i64>,
     /// Shares by their number of recipients, the largest 500.
     pub members: Vec<MemberShare>,
     /// How many members have a share.

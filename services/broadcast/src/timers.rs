@@ -7,10 +7,12 @@ use tokio_util::sync::CancellationToken;
 use crate::State;
 use crate::error::Error;
 use crate::ops;
+use crate::ops::old::Walk;
 use crate::queue::Queue;
 use crate::share::Turns;
 
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+const KEEP_EVERY: Duration = Duration::from_mins(10);
 
 pub(crate) async fn resolve(state: State, stopping: CancellationToken) -> anyhow::Result<()> {
     while !stopping.is_cancelled() {
@@ -64,6 +66,40 @@ async fn end_some(state: &State) -> Result<bool, Error> {
     let closed = ops::close(state).await?;
     let finished = ops::finish(state).await?;
     Ok(reminded || expired || closed || finished)
+}
+
+/// Counts clicks soon after they happened, and what is left at the end.
+pub(crate) async fn count_clicks(state: State, stopping: CancellationToken) -> anyhow::Result<()> {
+    while !stopping.is_cancelled() {
+        pause(
+            "count clicks",
+            ops::count_clicks(&state).await,
+            state.knobs.tick(),
+            &stopping,
+        )
+        .await;
+    }
+    while let Ok(true) = ops::count_clicks(&state).await {}
+    Ok(())
+}
+
+/// Receipts of the weeks to come have their tables in time, and those of old weeks go with theirs.
+pub(crate) async fn keep_receipts(state: State, stopping: CancellationToken) -> anyhow::Result<()> {
+    while !stopping.is_cancelled() {
+        let kept = ops::old::keep_receipts(&state).await;
+        pause("keep receipts", kept, KEEP_EVERY, &stopping).await;
+    }
+    Ok(())
+}
+
+/// Walks all caps once a day, in pages; not while the process has just begun.
+pub(crate) async fn forget_caps(state: State, stopping: CancellationToken) -> anyhow::Result<()> {
+    let mut walk = Walk::later(state.clock.now());
+    while !stopping.is_cancelled() {
+        let walked = ops::old::forget_caps(&state, &mut walk).await;
+        pause("forget caps", walked, KEEP_EVERY, &stopping).await;
+    }
+    Ok(())
 }
 
 /// Waits `period`, or not at all while there is something to do. A failure is logged and tried again: the loops outlive

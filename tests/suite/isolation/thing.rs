@@ -46,6 +46,8 @@ pub(crate) enum Thing {
     RefreshToken,
     /// In the link of somebody who has just come.
     OptOutToken,
+    /// In a link of the first mass message to somebody who has just come.
+    ClickToken,
     // What the tenant has to have before.
     Plan,
     Webhook,
@@ -136,6 +138,7 @@ impl Thing {
             Self::Webhook => webhook(world).await?,
             Self::RefreshToken => refresh_token(world).await?,
             Self::OptOutToken => opt_out_token(world).await?,
+            Self::ClickToken => click_token(world).await?,
             Self::PendingTenant => {
                 register(world.api(), &fresh("brand"), "待审 Cosmetics")
                     .await?
@@ -297,6 +300,28 @@ async fn opt_out_token(world: &World) -> anyhow::Result<String> {
         .await?;
     let link = text(&link, "opt_out_url")?;
     Ok(link.rsplit('/').next().unwrap_or_default().to_owned())
+}
+
+async fn click_token(world: &World) -> anyhow::Result<String> {
+    let scene = &world.scene;
+    let contact = scene.scan(&fresh("wx")).await?;
+    let content = json!({
+        "language": "en", "short_links": true, "shop_url": "https://shop.example.com/",
+        "variants": {"en": {"text": "{{shop.link}}"}},
+    });
+    let more = json!({"text": null, "content": content, "audience": {"contacts": [contact.id]}});
+    let agent = scene.agent(&contact.member_id)?;
+    let broadcast = scene.broadcast(agent, "member", more).await?;
+    scene
+        .confirm_all(&broadcast, std::slice::from_ref(&contact))
+        .await?;
+    eventually(async || {
+        let inbox = scene.inbox(&contact).await?;
+        let texts = inbox.iter().filter_map(|message| message["text"].as_str());
+        let mut tokens = texts.filter_map(|text| Some(text.split_once("/l/")?.1.to_owned()));
+        tokens.next().context("no link yet")
+    })
+    .await
 }
 
 async fn plan(world: &World) -> anyhow::Result<String> {

@@ -224,7 +224,7 @@ fn in_query_alone(template: &Template) -> Result<String, AddressError> {
     for part in template.parts() {
         match part {
             Part::Literal(literal) => address.push_str(literal),
-            Part::Slot(slot) if slot.variable == Variable::ShopLink => {
+            Part::Slot(slot) if matches!(slot.variable, Variable::ShopLink | Variable::OptOutLink) => {
                 return Err(AddressError::LinkInside(slot.at));
             }
             Part::Slot(slot) if !address.contains('?') => return Err(AddressError::BeforeQuery(slot.at)),
@@ -237,7 +237,7 @@ fn in_query_alone(template: &Template) -> Result<String, AddressError> {
 impl Variable {
     /// Whether it is a link, or a constant that may be one.
     const fn can_be_link(&self) -> bool {
-        matches!(self, Self::ShopLink | Self::Brand(_))
+        matches!(self, Self::ShopLink | Self::OptOutLink | Self::Brand(_))
     }
 }
 
@@ -307,6 +307,7 @@ mod tests {
     fn values_stand_in_the_query_alone() {
         assert!(url("https://shop.example/x?for={{brand.who}}&n=1").is_ok());
         assert!(url("{{shop.link}}").is_ok() && url(" {{brand.catalogue}} ").is_ok());
+        assert!(url("{{optout.link}}").is_ok() && url("https://shop.example/?to={{optout.link}}").is_err());
         assert_eq!(url("https://{{brand.host}}/"), Err(AddressError::BeforeQuery(9)));
         assert_eq!(
             url("https://shop.example/{{brand.x}}"),

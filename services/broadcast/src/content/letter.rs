@@ -11,7 +11,10 @@ use super::Content;
 use super::address::HttpsUrl;
 use super::reader::{Person, Reader, known};
 use super::said::Said;
+use super::short::LinkNo;
 use super::template::{RenderError, Value};
+use crate::click::ShortLinks;
+use crate::opt_out::Links;
 
 /// What a seal in a shop link is for: see `chassis::auth::Seals`.
 pub(crate) const SHOP_LINK: &str = "shop-link";
@@ -35,13 +38,15 @@ pub(crate) struct Sender {
     /// Nil in a preview.
     pub broadcast: BroadcastId,
     pub member: MemberId,
+    /// None in a preview: who looks at it is not who may opt out.
+    pub links: Option<Links>,
 }
 
 impl Sender {
-    /// The seal that lets the shop's orders tell what made them: of tenant, mass message, member and contact.
-    fn seal(&self, contact: ContactId) -> String {
+    /// With the seal that lets the shop's orders tell what made them: of tenant, mass message, member and contact.
+    pub(crate) fn shop_link(&self, url: &HttpsUrl, contact: ContactId) -> String {
         let ids = [self.tenant.0, self.broadcast.0, self.member.0, contact.0];
-        self.signer.seal(SHOP_LINK, &ids)
+        url.with(SHOP_PARAMETER, &self.signer.seal(SHOP_LINK, &ids))
     }
 }
 
@@ -51,6 +56,8 @@ pub(crate) struct Personal {
     content: Content,
     /// None when no word leads to the shop: then nothing is sealed.
     shop_url: Option<HttpsUrl>,
+    leads_out: bool,
+    has_short_links: bool,
     sender: Sender,
     people: HashMap<ContactId, Person>,
 }
@@ -60,6 +67,8 @@ impl Personal {
         let people = people.into_iter().map(|person| (person.contact, person));
         Self {
             shop_url: content.shop_url().cloned(),
+            leads_out: content.leads_out(),
+            has_short_links: content.has_short_links(),
             content,
             sender,
             people: people.collect(),
@@ -85,15 +94,26 @@ impl Personal {
                 &nobody
             }
         };
-        let shop_link = self
-            .shop_url
-            .as_ref()
-            .map(|url| url.with(SHOP_PARAMETER, &self.sender.seal(contact)));
+        // No link is made in vain.
+        let links = self.sender.links.as_ref();
+        let short = links.filter(|_| self.has_short_links).map(|links| ShortLinks {
+            links,
+            broadcast: self.sender.broadcast,
+            member: self.sender.member,
+            contact,
+        });
+        let shop_link = self.shop_url.as_ref().map(|url| match &short {
+            Some(short) => short.of(LinkNo::SHOP),
+            None => self.sender.shop_link(url, contact),
+        });
+        let opt_out_link = links.filter(|_| self.leads_out).map(|links| links.of(contact));
         let reader = Reader {
             language: &person.language,
             contact_name: known(&person.name),
             member_alias: known(&person.member_alias),
             shop_link: shop_link.as_deref().map_or(Value::Missing, Value::Known),
+            opt_out_link: opt_out_link.as_deref().map_or(Value::Nobodys, Value::Known),
+            short,
         };
         Ok(self.content.say_to(&reader)?)
     }

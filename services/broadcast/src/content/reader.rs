@@ -3,6 +3,7 @@
 use contracts::{ContactId, MemberId};
 
 use super::template::Value;
+use crate::click::ShortLinks;
 
 /// Who reads it, as far as the words depend on it.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +13,9 @@ pub(crate) struct Reader<'a> {
     pub contact_name: Value<'a>,
     pub member_alias: Value<'a>,
     pub shop_link: Value<'a>,
+    pub opt_out_link: Value<'a>,
+    /// Where links lead over us, if the content says so.
+    pub short: Option<ShortLinks<'a>>,
 }
 
 /// What customers knows of a recipient.

@@ -11,7 +11,7 @@ const PLACES_MAX: usize = 50;
 /// What stands for a value that nobody in particular has.
 const NOBODYS: &str = "…";
 /// Names, as a refusal tells them.
-const KNOWN: &str = "contact.name, member.alias, shop.link, brand.<a constant's name>";
+const KNOWN: &str = "contact.name, member.alias, shop.link, optout.link, brand.<a constant's name>";
 
 /// What a place is filled with: a closed set, apart from the names of the brand's own constants.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(crate) enum Variable {
     MemberAlias,
     /// A link: to the shop, with who was sent it by whom.
     ShopLink,
+    /// A link: out of marketing, which the contact alone may follow.
+    OptOutLink,
     /// A text or a link, as the content says.
     Brand(String),
 }
@@ -32,6 +34,7 @@ impl Variable {
             "contact.name" => Some(Self::ContactName),
             "member.alias" => Some(Self::MemberAlias),
             "shop.link" => Some(Self::ShopLink),
+            "optout.link" => Some(Self::OptOutLink),
             _ => {
                 let constant = name.strip_prefix("brand.")?;
                 is_constant_name(constant).then(|| Self::Brand(constant.to_owned()))
@@ -45,6 +48,7 @@ impl Variable {
             Self::ContactName => "contact.name",
             Self::MemberAlias => "member.alias",
             Self::ShopLink => "shop.link",
+            Self::OptOutLink => "optout.link",
             Self::Brand(_) => "brand",
         }
     }
@@ -222,7 +226,9 @@ fn slot(inner: &str, at: usize) -> Result<Slot, TemplateError> {
     let variable = Variable::parse(name.trim()).ok_or(TemplateError::Unknown(at))?;
     match (&variable, &fallback) {
         (Variable::ContactName, None) => Err(TemplateError::FallbackMissing(at)),
-        (Variable::ShopLink | Variable::Brand(_), Some(_)) => Err(TemplateError::FallbackIdle(at)),
+        (Variable::ShopLink | Variable::OptOutLink | Variable::Brand(_), Some(_)) => {
+            Err(TemplateError::FallbackIdle(at))
+        }
         _ => Ok(Slot {
             variable,
             fallback,
@@ -312,6 +318,7 @@ mod tests {
             ("{{contact.name|{{shop.link}}}}", Nested(1)),
             ("{% for %} {{contact.name}}", FallbackMissing(11)),
             ("{{shop.link|x}}", FallbackIdle(1)),
+            ("{{optout.link|x}}", FallbackIdle(1)),
             ("{{brand.season|x}}", FallbackIdle(1)),
         ] {
             assert_eq!(Template::parse(source), Err(error), "{source}");
@@ -326,7 +333,7 @@ mod tests {
         assert!(
             Unknown(1)
                 .to_string()
-                .contains("contact.name, member.alias, shop.link")
+                .contains("contact.name, member.alias, shop.link, optout.link")
         );
     }
 

@@ -21,6 +21,8 @@ fn reader<'a>(name: &'a str, language: &'a str) -> Reader<'a> {
         contact_name: known(name),
         member_alias: Value::Known("小雨"),
         shop_link: Value::Known("https://shop.example/?st=x"),
+        opt_out_link: Value::Known("https://m.example.com/v1/opt-out/x"),
+        short: None,
     }
 }
 
@@ -214,6 +216,13 @@ fn it_is_known_what_it_depends_on() {
     let idle =
         read(json!({"language": "zh", "shop_url": "https://x.example", "variants": {"zh": {"text": "t"}}}));
     assert!(idle.as_ref().unwrap().is_same_for_all() && idle.unwrap().shop_url().is_none());
+    let way_out = one("{{optout.link}}");
+    assert!(!way_out.is_same_for_all() && !way_out.needs_people());
+    assert_eq!(
+        way_out.say_to_nobody().unwrap().text,
+        "…",
+        "it is nobody's in particular"
+    );
     let languages =
         read(json!({"language": "zh", "variants": {"zh": {"text": "t"}, "ja": {"text": "t"}}})).unwrap();
     assert!(!languages.is_same_for_all() && languages.needs_people());

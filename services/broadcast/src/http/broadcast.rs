@@ -150,7 +150,8 @@ pub(super) async fn reschedule_broadcast(
 
 /// List a mass message's receipts
 ///
-/// One for each recipient for whom it has ended, by contact.
+/// One for each recipient for whom it has ended, by contact. 410 once they are forgotten, some months after its end; the
+/// report stays.
 #[utoipa::path(
     get, path = "/v1/broadcasts/{broadcast_id}/receipts", tag = "broadcasts",
     params(("broadcast_id" = BroadcastId, Path), PageQuery), responses((status = 200, body = Listing<Receipt>))
@@ -166,6 +167,7 @@ pub(super) async fn list_receipts(
     if store::broadcast::find(&mut *tx, broadcast).await?.is_none() {
         return Err(Error::BroadcastUnknown.into());
     }
+    ops::check_receipts(&mut tx, staff.tenant, broadcast).await?;
     let rows = store::receipt::page(&mut *tx, staff.tenant, broadcast, page.after, page.rows_max()).await?;
     Ok(Json(Listing::from_rows(rows, page.limit, |receipt| {
         receipt.contact_id

@@ -64,7 +64,8 @@ fn event(look: Look) -> Result<Event, Infallible> {
 
 /// Report on a mass message
 ///
-/// How it ended for how many, why, when, and in whose name. Its counters are the rows of the export.
+/// How it ended for how many, why, when, and in whose name. Its counters are the rows of the export, and stay when those
+/// are forgotten.
 #[utoipa::path(
     get, path = "/v1/broadcasts/{broadcast_id}/report", tag = "broadcasts",
     params(("broadcast_id" = BroadcastId, Path)), responses((status = 200, body = Report))
@@ -94,7 +95,7 @@ pub(super) struct ExportQuery {
 ///
 /// A row for each recipient for whom it has ended, all of them once it is over, by contact: `contact_id`, `member_id`,
 /// `state`, `at`. It streams however many there are; an export that breaks off is continued with `after`, without the
-/// line of columns.
+/// line of columns. 410 once the receipts are forgotten, some months after its end.
 #[utoipa::path(
     get, path = "/v1/broadcasts/{broadcast_id}/export", tag = "broadcasts",
     params(("broadcast_id" = BroadcastId, Path), ExportQuery),

@@ -66,10 +66,11 @@ pub(super) async fn list_recipients(
 ) -> Result<Json<Listing<Recipient>>, Problem> {
     let page: Page<ContactId> = query.page()?;
     let mut tx = state.db.read(agent.tenant).await?;
-    if !store::task::is_of(&mut *tx, task, agent.member).await? {
-        return Err(Error::TaskUnknown.into());
-    }
-    let rows = store::task::recipients(&mut *tx, task, agent.member, page.after, page.rows_max()).await?;
+    let broadcast = store::task::broadcast_of(&mut *tx, task, agent.member).await?;
+    let broadcast = broadcast.ok_or(Error::TaskUnknown)?;
+    ops::check_receipts(&mut tx, agent.tenant, broadcast).await?;
+    let (member, rows_max) = (agent.member, page.rows_max());
+    let rows = store::task::recipients(&mut *tx, task, member, broadcast, page.after, rows_max).await?;
     Ok(Json(Listing::from_rows(rows, page.limit, |recipient| {
         recipient.contact_id
     })))

@@ -51,6 +51,7 @@ pub(super) async fn address<'a>(state: &State, claim: &'a Claim) -> Result<Cow<'
             tenant: mailing.tenant,
             broadcast: mailing.broadcast,
             member: mailing.member,
+            links: Some(mailing.links.clone()),
         };
         let personal = Personal::new(content.clone(), sender, people);
         addressed.letter = mailing.letter.personal(personal);

@@ -43,6 +43,7 @@ pub(crate) async fn forecast(
     if found.state == BroadcastState::Resolving {
         return Err(Error::AudienceOpen);
     }
+    super::check_receipts(&mut tx, tenant, broadcast).await?;
     let tally = store::chunk::tally(&mut *tx, broadcast).await?;
     // As she who started it would take them.
     let policy = found.to().policy(found.kind, found.started_by);

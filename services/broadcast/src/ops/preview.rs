@@ -64,7 +64,8 @@ pub(crate) async fn preview_task(state: &State, agent: Agent, task: TaskId) -> R
         .await?
         .ok_or(Error::BroadcastUnknown)?;
     let rows_max = i64::try_from(SHOWN_MAX).unwrap_or(i64::MAX);
-    let recipients = store::task::recipients(&mut *tx, task, agent.member, None, rows_max).await?;
+    let (member, id) = (agent.member, broadcast.broadcast_id);
+    let recipients = store::task::recipients(&mut *tx, task, member, id, None, rows_max).await?;
     drop(tx);
     let contacts: Vec<_> = recipients.iter().map(|recipient| recipient.contact_id).collect();
     let to = broadcast.to();
@@ -100,6 +101,7 @@ fn show(state: &State, agent: Agent, content: Option<&Content>, same: &Said, per
                 // Of nothing that was sent: an order that comes by this link is nobody's.
                 broadcast: BroadcastId(Uuid::nil()),
                 member: member.unwrap_or(agent.member),
+                links: None,
             };
             Personal::new(content.clone(), sender, vec![person]).write(contact)
         }

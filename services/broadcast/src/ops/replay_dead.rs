@@ -32,6 +32,7 @@ pub(crate) async fn replay_dead(
         .await?
         .ok_or(Error::BroadcastUnknown)?;
     check_replay(broadcast.state)?;
+    super::check_receipts(&mut tx, tenant, id).await?;
     let contacts = command.contact_ids.as_ref().map(|contacts| contacts.0.as_slice());
     let replayed = store::dead::replay(&mut *tx, tenant, id, contacts, member, now, RECIPIENTS_MAX).await?;
     if replayed > 0 && broadcast.state == BroadcastState::Finished {

@@ -9,6 +9,8 @@ use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
 
 use crate::State;
+use crate::broadcast::{Broadcast, ChannelName};
+use crate::click::{ClickFigures, LinkClicks};
 use crate::error::Error;
 use crate::report::{Ended, Format, Report};
 use crate::store;
@@ -23,7 +25,18 @@ pub(crate) async fn report(state: &State, tenant: TenantId, broadcast: Broadcast
         .ok_or(Error::BroadcastUnknown)?;
     let tally = store::chunk::tally(&mut *tx, broadcast).await?;
     let (members, members_total) = store::chunk::shares(&mut *tx, broadcast, MEMBERS_SHOWN_MAX).await?;
-    let endings = store::receipt::endings(&mut *tx, tenant, broadcast).await?;
+    let mut endings = store::receipt::endings(&mut *tx, tenant, broadcast).await?;
+    let summed_up = store::old::summed_up(&mut *tx, tenant, broadcast).await?;
+    let has_receipts = summed_up.is_none();
+    if let Some(kept) = summed_up {
+        let of = |it: store::old::SummedUp| (it.state, it.recipients, it.first_at, it.last_at);
+        endings = kept.into_iter().map(of).collect();
+    }
+    let (clicks, links) = clicks(&mut tx, &found).await?;
+    let reads = match found.channel == ChannelName::Inbox {
+        true => Some(store::inbox::reads(&mut *tx, tenant, broadcast).await?),
+        false => None, // nobody tells us
+    };
     let ended = |(state, recipients, first_at, last_at): (crate::outcome::Outcome, _, _, _)| Ended {
         state,
         why: state.why(),
@@ -35,10 +48,31 @@ pub(crate) async fn report(state: &State, tenant: TenantId, broadcast: Broadcast
         broadcast: found,
         audience: tally.audience,
         outcomes: tally.outcomes,
+        has_receipts,
+        clicks,
+        links,
+        reads,
         endings: endings.into_iter().map(ended).collect(),
         members,
         members_total,
     })
+}
+
+/// How often its links were followed, together and one by one, where that can be told.
+async fn clicks(
+    db: &mut sqlx::PgConnection,
+    found: &Broadcast,
+) -> Result<(Option<ClickFigures>, Vec<LinkClicks>), Error> {
+    let Some(content) = found.content.as_ref().filter(|content| content.has_short_links()) else {
+        return Ok((None, vec![]));
+    };
+    let total = store::click::total(&mut *db, found.broadcast_id).await?;
+    let links = store::click::links(&mut *db, found.broadcast_id).await?;
+    let named = |(link, figures)| {
+        let link = content.place_of(link)?;
+        Some(LinkClicks { link, figures })
+    };
+    Ok((Some(total), links.into_iter().filter_map(named).collect()))
 }
 
 /// The recipients after a contact, in pages of lines; a page that can't be read ends it with an error.
@@ -54,6 +88,7 @@ pub(crate) async fn export(
     if store::broadcast::find(&mut *tx, broadcast).await?.is_none() {
         return Err(Error::BroadcastUnknown);
     }
+    super::check_receipts(&mut tx, tenant, broadcast).await?;
     drop(tx);
     let (state, head) = (state.clone(), format.head(after));
     let first = Some((after, head));
@@ -65,8 +100,11 @@ pub(crate) async fn export(
             };
             let mut tx = state.db.read(tenant).await?;
             let rows = store::receipt::page(&mut *tx, tenant, broadcast, after, PAGE_ROWS).await?;
-            drop(tx);
             let is_full = i64::try_from(rows.len()) == Ok(PAGE_ROWS);
+            if !is_full {
+                super::check_receipts(&mut tx, tenant, broadcast).await?; // forgotten on the way is no end
+            }
+            drop(tx);
             let next = rows
                 .last()
                 .filter(|_| is_full)

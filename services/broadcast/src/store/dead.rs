@@ -139,10 +139,10 @@ pub(crate) async fn left(
     .await
 }
 
-/// The mass message goes on, and all it waited for is over.
+/// The mass message goes on, and all it waited for, and was summed up as, is over.
 pub(crate) async fn reopen(db: impl PgExecutor<'_>, broadcast: BroadcastId) -> sqlx::Result<()> {
     sqlx::query!(
-        "update broadcast set state = 'running', finished_at = null, note = null, away_since = null
+        "update broadcast set state = 'running', finished_at = null, note = null, away_since = null, endings = null
          where broadcast_id = $1",
         broadcast.0
     )

@@ -150,6 +150,22 @@ pub(crate) async fn page(
     .map(|rows| rows.into_iter().map(Into::into).collect())
 }
 
+/// How many have read a mass message.
+pub(crate) async fn reads(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    broadcast: BroadcastId,
+) -> sqlx::Result<i64> {
+    sqlx::query_scalar!(
+        r#"select count(*) as "reads!" from inbox_message
+           where tenant_id = $1 and broadcast_id = $2 and read_at is not null"#,
+        tenant.0,
+        broadcast.0,
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Those dated after a moment that are not among some, the oldest first.
 pub(crate) async fn since(
     db: impl PgExecutor<'_>,

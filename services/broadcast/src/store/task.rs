@@ -287,16 +287,6 @@ pub(crate) async fn put_off(
     .map(drop)
 }
 
-pub(crate) async fn is_of(db: impl PgExecutor<'_>, task: TaskId, member: MemberId) -> sqlx::Result<bool> {
-    sqlx::query_scalar!(
-        r#"select exists (select from task where task_id = $1 and member_id = $2) as "exists!""#,
-        task.0,
-        member.0
-    )
-    .fetch_one(db)
-    .await
-}
-
 /// Which mass message the member's own task is a share of.
 pub(crate) async fn broadcast_of(
     db: impl PgExecutor<'_>,
@@ -312,27 +302,33 @@ pub(crate) async fn broadcast_of(
     .await
 }
 
-/// The member's recipients with what became of them; nothing for somebody else's task.
+/// The member's recipients with what became of them; nothing for somebody else's task. Of receipts it reads the one week
+/// that the mass message's id names.
 pub(crate) async fn recipients(
     db: impl PgExecutor<'_>,
     task: TaskId,
     member: MemberId,
+    broadcast: BroadcastId,
     after: Option<ContactId>,
     rows_max: i64,
 ) -> sqlx::Result<Vec<Recipient>> {
     sqlx::query_as!(
         Recipient,
-        r#"select contact_id as "contact_id!: _", receipt.state as "state?: Outcome"
+        r#"select recipient.contact_id as "contact_id!: _", receipt.state as "state?: Outcome"
            from task
            join chunk using (tenant_id, broadcast_id, member_id)
            cross join unnest(contact_ids) as recipient (contact_id)
-           left join receipt using (tenant_id, broadcast_id, contact_id)
-           where task_id = $1 and member_id = $2 and ($3::uuid is null or contact_id > $3)
-           order by contact_id limit $4"#,
+           left join receipt
+             on receipt.tenant_id = task.tenant_id and receipt.broadcast_id = $5
+             and receipt.contact_id = recipient.contact_id
+           where task_id = $1 and member_id = $2 and task.broadcast_id = $5
+             and ($3::uuid is null or recipient.contact_id > $3)
+           order by recipient.contact_id limit $4"#,
         task.0,
         member.0,
         after.map(|contact| contact.0),
         rows_max,
+        broadcast.0,
     )
     .fetch_all(db)
     .await

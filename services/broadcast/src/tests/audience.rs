@@ -314,7 +314,8 @@ async fn a_share_is_listed_in_pages() {
     let (mut seen, mut after) = (vec![], None::<ContactId>);
     loop {
         let mut tx = scene.state.db.read(scene.tenant).await.unwrap();
-        let page = crate::store::task::recipients(&mut *tx, task.task_id, task.member_id, after, 6)
+        let (id, member) = (task.task_id, task.member_id);
+        let page = crate::store::task::recipients(&mut *tx, id, member, broadcast, after, 6)
             .await
             .unwrap();
         let Some(last) = page.last() else { break };

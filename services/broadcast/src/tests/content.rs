@@ -311,3 +311,44 @@ async fn a_member_looks_at_her_share_before_she_confirms() {
     let others = ops::preview_task(&scene.state, agent(*other), task.task_id).await;
     assert!(matches!(others, Err(Error::TaskUnknown)));
 }
+
+#[tokio::test]
+async fn the_way_out_in_the_words_is_the_contacts_own() {
+    let scene = Scene::new(&[]).await;
+    let contacts = scene.audience(3);
+    let content = json!({
+        "language": "en",
+        "variants": {"en": {
+            "text": "No more: {{optout.link}}",
+            "attachments": [{"link": {"title": "No more", "url": "{{optout.link}}"}}]
+        }}
+    });
+    let done = scene.run_content("inbox", &content).await;
+    assert_eq!(
+        (done.outcomes.delivered, scene.names_asked()),
+        (3, 0),
+        "nobody is asked who they are"
+    );
+    assert_eq!(done.broadcast.text, "No more: …");
+    let said = scene.only_message(contacts[1]).await.said;
+    let token = said
+        .text
+        .strip_prefix("No more: https://m.example.com/v1/opt-out/")
+        .unwrap();
+    assert_eq!(
+        serde_json::to_value(&said.attachments).unwrap()[0]["link"]["url"],
+        json!(format!("https://m.example.com/v1/opt-out/{token}"))
+    );
+    let token: crate::opt_out::Token = token.parse().unwrap();
+    assert_eq!(token.contact, contacts[1]);
+    ops::opt_out(&scene.state, &token).await.unwrap();
+
+    // Whoever may look at it before may not say it for them.
+    let command = json!({"kind": "enterprise", "content": content, "contact_ids": [contacts[0]]});
+    let command: PreviewBroadcast = serde_json::from_value(command).unwrap();
+    scene.name(&contacts, &[("王芳", "zh"); 3]);
+    let shown = ops::preview(&scene.state, scene.operator(), &command)
+        .await
+        .unwrap();
+    assert_eq!(shown[0].said.as_ref().unwrap().text, "No more: …");
+}

@@ -12,6 +12,7 @@ use super::played::{Befriended, Customers, Groups};
 use crate::broadcast::{AcceptBroadcast, Broadcast, Kind, Progress};
 use crate::channel::{Channels, Mailing};
 use crate::chunk::Hint;
+use crate::click::Clicks;
 use crate::error::Error;
 use crate::grip::Grip;
 use crate::live::Streams;
@@ -58,6 +59,7 @@ impl Scene {
             mail: Mail::open(&config.mail, true).unwrap(),
             knobs: config.knobs,
             watches: Watches::new(CancellationToken::new()),
+            clicks: Clicks::default(),
             public_url: "https://m.example.com".parse().unwrap(),
             streams: Streams::new(2, stopping.clone()),
             dev: true,

@@ -12,7 +12,8 @@ begin
   perform set_config('session_replication_role', 'replica', true);
   for one in
     select conrelid::regclass as tab, conname from pg_constraint
-    where contype in ('c', 'x') and conrelid <> 0 and connamespace::regnamespace::text !~ '^(pg_|information_schema)'
+    where contype in ('c', 'x') and conrelid <> 0 and coninhcount = 0 -- parts lose theirs with the whole
+      and connamespace::regnamespace::text !~ '^(pg_|information_schema)'
   loop
     execute format('alter table %s drop constraint %I', one.tab, one.conname);
   end loop;

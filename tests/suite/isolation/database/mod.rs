@@ -55,7 +55,10 @@ async fn rows(scratch: &Scratch, schema: String, tenants: &Tenants) -> anyhow::R
         .connect()
         .await?;
     let mut own = Vec::new();
-    for table in tables.iter().filter(|table| table.has_tenant) {
+    for table in tables.iter().filter(|table| table.is_part) {
+        rows::check_part(&mut superuser, table, &mut findings).await?;
+    }
+    for table in tables.iter().filter(|table| table.has_tenant && !table.is_part) {
         own.push(Granted::load(&mut superuser, table, tenants.home).await?);
     }
     for scope in SCOPES {

@@ -72,6 +72,27 @@ impl Granted {
     }
 }
 
+/// A part of a table is reached through the whole, whose policies then hold: by itself the runtime role has no right on it.
+pub(super) async fn check_part(
+    superuser: &mut PgConnection,
+    table: &Table,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    const SQL: &str =
+        "select has_any_column_privilege($1, $2::regclass, 'select, insert, update, references')
+        or has_table_privilege($1, $2::regclass, 'delete, truncate, trigger, maintain')";
+    let full = table.full();
+    let is_open: bool = sqlx::query_scalar(SQL)
+        .bind(&table.schema)
+        .bind(&full)
+        .fetch_one(superuser)
+        .await?;
+    findings.check(!is_open, || {
+        format!("{full}: {} has a right on a part of a table", table.schema)
+    });
+    Ok(())
+}
+
 /// What the setting `shequn.tenant` is while a statement runs.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scope {

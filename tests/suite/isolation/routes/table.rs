@@ -255,6 +255,7 @@ const BROADCAST: &[Route] = &[
     route("list_rates", Auditor, &[]),
     route("show_opt_out", Anybody, &[("{token}", OptOutToken)]),
     route("opt_out", Anybody, &[("{token}", OptOutToken)]),
+    route("follow_link", Anybody, &[("{token}", ClickToken)]),
     route("get_opt_out_link", By::Contact, &[]),
     route("get_link_key", Auditor, &[]),
     route("rotate_link_key", Admin, &[]),

@@ -188,7 +188,11 @@ impl Auditor<'_> {
             let is_looked_up = matches!(thing.owned(), Owned::ByTenant | Owned::ByPerson);
             let is_secret = matches!(
                 thing,
-                Thing::CodeToken | Thing::OptOutToken | Thing::Password | Thing::ReviewerPassword
+                Thing::CodeToken
+                    | Thing::OptOutToken
+                    | Thing::ClickToken
+                    | Thing::Password
+                    | Thing::ReviewerPassword
             );
             if is_looked_up || is_secret {
                 let mut unknown = slots.to_vec();
