@@ -228,7 +228,7 @@ impl Forecaster<'_> {
         let (ended, opted_out, capped, fatigued, otherwise) = tokio::try_join!(
             self.ended(),
             self.opted_out(),
-            try_join_all(own.into_iter().map(|keeping| self.held(policy, keeping))),
+            try_join_all(own.into_iter().map(|keeping| self.held(self.policy, keeping))),
             try_join_all(
                 fatigue
                     .into_iter()

@@ -100,7 +100,7 @@ fn retry_after_is_a_time_or_nothing() {
 #[test]
 fn a_template_says_what_it_may_or_is_refused() {
     let seeds: [&[u8]; 3] = [
-        r#"{"language":"zh","variants":{"zh":{"text":"{{contact.name|亲}}，{{brand.season}}到了。{{member.alias|我}} {{shop.link}}"}},"constants":[{"name":"season","text":"春 2026"}],"shop_url":"https://shop.example/"}"#.as_bytes(),
+        r#"{"language":"zh","variants":{"zh":{"text":"{{contact.name|亲}}，{{brand.season}}到了。{{member.alias|我}} {{shop.link}} {{optout.link}}"}},"constants":[{"name":"season","text":"春 2026"}],"shop_url":"https://shop.example/"}"#.as_bytes(),
         br#"{"language":"en","variants":{"en":{"text":"\\{{ {{brand.page}}","attachments":[{"link":{"title":"For {{contact.name|you}}","url":"{{brand.page}}"}},{"image":{"media_id":"M"}}]},"ja":{"text":"{{contact.name|x}}"}},"constants":[{"name":"page","link":"https://a.example/?b=c#d"}]}"#,
         br#"{"language":"en","variants":{"en":{"text":"x","attachments":[{"mini_program":{"title":"{{brand.s}}","pic":{"media_id":"M"},"appid":"wx1234567890abcdef","page":"pages/i?s={{brand.s}}"}}]}},"constants":[{"name":"s","text":"<b>&"}]}"#,
     ];
@@ -123,6 +123,8 @@ fn a_template_says_what_it_may_or_is_refused() {
                 contact_name: known(name),
                 member_alias: known(name),
                 shop_link: Value::Known("https://shop.example/?st=x"),
+                opt_out_link: Value::Known("https://m.example/v1/opt-out/x"),
+                short: None,
             };
             said.extend(content.say_to(&reader)); // who has too long a name gets nothing
         }

@@ -11,7 +11,15 @@ use crate::email::Email;
 use crate::phone::Phone;
 use crate::tag::{self, TagName};
 
-const COLUMNS: [&str; 7] = ["external_id", "name", "phone", "email", "birth_month", "tags", "zone"];
+const COLUMNS: [&str; 7] = [
+    "external_id",
+    "name",
+    "phone",
+    "email",
+    "birth_month",
+    "tags",
+    "zone",
+];
 const REQUIRED: [&str; 2] = ["external_id", "name"];
 
 /// Why a file's first line is not a header.
@@ -22,7 +30,9 @@ pub(crate) enum HeaderError {
     #[error("column `{0}` is missing from the first line")]
     Missing(&'static str),
     /// By its place, from 1: without a header its name is somebody's.
-    #[error("column {0} of the first line is not one of external_id, name, phone, email, birth_month, tags, zone")]
+    #[error(
+        "column {0} of the first line is not one of external_id, name, phone, email, birth_month, tags, zone"
+    )]
     Unknown(usize),
     #[error("column `{0}` stands twice in the first line")]
     Twice(&'static str),
