@@ -25,3 +25,7 @@ pub use self::{
     serve::Listeners,
     settings::{Settings, TlsSettings},
 };
+
+/// Of every process: where messages are sent, a tenth of the time is spent in an allocator, and this one takes half as long.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -46,6 +46,9 @@ pub(crate) fn start(service: &'static str, settings: &Settings) -> anyhow::Resul
         .with_tracer(provider.tracer("shequn"))
         .with_location(false)
         .with_threads(false)
+        // Both cost at every poll: how long a span was idle, and a context that nobody asks for but by the span.
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
         .with_filter(spans);
     let log = tracing_subscriber::fmt::layer()
         .json()

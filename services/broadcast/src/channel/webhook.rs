@@ -4,6 +4,8 @@
 
 mod client;
 
+use client::Http;
+
 pub(crate) use client::Client;
 #[cfg(test)]
 pub(crate) use client::Directory;
@@ -13,8 +15,11 @@ use std::time::Duration;
 
 use contracts::{BroadcastId, ContactId, GroupId, MemberId, MessageId, TenantId};
 use futures::FutureExt as _;
+use http::Request;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -36,6 +41,12 @@ use crate::webhook::{Secret, Target, retry_after, signatures};
 /// Of an answer no more is read, and nothing of it is used: it is only read so that the connection can go on.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const ANSWER_WAIT_MAX: Duration = Duration::from_millis(500);
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("shequn/", env!("CARGO_PKG_VERSION")));
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// What a receiver gets.
 #[derive(Serialize)]
@@ -84,7 +95,7 @@ impl Recipient {
 
 pub(crate) struct Webhook<'a> {
     state: &'a State,
-    http: &'a reqwest::Client,
+    http: &'a Http,
     target: Option<Target>,
     secrets: &'a [Secret],
     account: Arc<Account>,
@@ -149,33 +160,35 @@ impl Webhook<'_> {
             return Err(failed(Failure::Refused, false, None)); // of strings and ids alone: it always encodes
         };
         let (id, at_secs) = (body.id.to_string(), body.sent_at.as_second());
-        let request = self
-            .http
-            .post(target.url().clone())
-            .header(CONTENT_TYPE, "application/json")
-            .header(
-                "webhook-signature",
-                signatures(self.secrets, &id, at_secs, &bytes),
-            )
-            .header("webhook-id", id)
-            .header("webhook-timestamp", at_secs)
-            .body(bytes);
-        let response = request.send().await.map_err(|error| {
-            let failure = match () {
-                () if error.is_connect() => Failure::Unreachable,
-                () if error.is_timeout() => Failure::TimedOut,
-                () => Failure::Broken,
-            };
-            tracing::debug!(error = %error.without_url(), "webhook not reached");
-            // Without a connection nothing was handed over.
-            failed(failure, failure != Failure::Unreachable, None)
-        })?;
+        let signed = signatures(self.secrets, &id, at_secs, &bytes);
+        let request = Request::post(target.uri().clone())
+            .header(USER_AGENT, AGENT)
+            .header(CONTENT_TYPE, JSON)
+            .header(ID, id)
+            .header(TIMESTAMP, at_secs)
+            .header(SIGNATURE, signed)
+            .body(Full::from(bytes));
+        let Ok(request) = request else {
+            return Err(failed(Failure::Refused, false, None)); // of ids and base64 alone: it is always a header
+        };
+        let response = match timeout(self.state.knobs.webhook_timeout(), self.http.call(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "webhook not reached");
+                // Without a connection nothing was handed over.
+                return Err(match error.is_connect() {
+                    true => failed(Failure::Unreachable, false, None),
+                    false => failed(Failure::Broken, true, None),
+                });
+            }
+            Err(_) => return Err(failed(Failure::TimedOut, true, None)),
+        };
         let failure = Failure::of_status(response.status().as_u16());
         let asked = response
             .headers()
             .get(RETRY_AFTER)
             .and_then(|value| retry_after(value.to_str().ok()?, body.sent_at));
-        discard(response).await;
+        discard(response.into_body()).await;
         match failure {
             None => Ok(()),
             Some(failure) => Err(failed(failure, true, asked)),
@@ -184,11 +197,11 @@ impl Webhook<'_> {
 }
 
 /// The status is the answer; whatever happens to the rest changes nothing, and takes no longer than a moment.
-async fn discard(mut response: reqwest::Response) {
+async fn discard(mut body: Incoming) {
     let all = async {
         let mut bytes = 0;
-        while let Ok(Some(chunk)) = response.chunk().await {
-            bytes += chunk.len();
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
             if bytes > ANSWER_BYTES_MAX {
                 return;
             }

@@ -245,11 +245,12 @@ async fn http2_is_used_where_it_is_offered_over_one_connection() {
             });
         }
     });
-    let root = reqwest::Certificate::from_der(made.cert.der()).unwrap();
-    let client = Client::with(&scene.state, Directory::System, |builder| {
-        builder.tls_certs_only([root])
-    })
-    .unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let tls = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = Client::with(&scene.state, Directory::System, Some(tls)).unwrap();
     let receiver = Receiver {
         url: format!("https://localhost:{port}/"),
         secrets: vec![Secret::new()],

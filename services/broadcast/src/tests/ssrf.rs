@@ -225,14 +225,14 @@ async fn s10_no_case_reaches_a_blocked_address() {
     let scene = Scene::new(&["--webhook-attempts-max", "1", "--webhook-timeout-secs", "5"]).await;
     let doors = Doors::open().await;
     let mut state = scene.state.clone();
-    let open = Client::with(&state, Directory::System, |builder| builder).unwrap();
+    let open = Client::with(&state, Directory::System, None).unwrap();
     let url = format!("https://127.0.0.1:{}/", doors.port);
     call(&state, &open, &url).await;
     assert!(doors.knocks() > 0, "the doors count, where nothing is blocked");
     let before = doors.knocks();
 
     state.dev = false;
-    let client = Client::with(&state, directory(), |builder| builder).unwrap();
+    let client = Client::with(&state, directory(), None).unwrap();
     let named = (0..ANSWERS.len()).map(|i| format!("https://name-{i}.example.com:{{p}}/"));
     let urls: Vec<_> = URLS.iter().map(|&url| url.to_owned()).chain(named).collect();
     for url in urls.iter().map(|url| url.replace("{p}", &doors.port.to_string())) {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use http::Uri;
 use url::{Host, Url};
 
 const URL_BYTES_MAX: usize = 2_000;
@@ -21,11 +22,17 @@ pub(crate) enum UrlError {
     Port,
     #[error("its host is not public")]
     NotPublic,
+    #[error("it has characters that no call can carry")]
+    Characters,
 }
 
 /// A URL that may be called. A host name is looked at again when it is resolved, at every connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target(Url);
+pub(crate) struct Target {
+    url: Url,
+    /// The same, as calls have it.
+    uri: Uri,
+}
 
 impl Target {
     /// In development plain http and private addresses are targets as well.
@@ -55,11 +62,16 @@ impl Target {
         if !is_public && !dev {
             return Err(UrlError::NotPublic);
         }
-        Ok(Self(url))
+        let uri = url.as_str().parse().map_err(|_| UrlError::Characters)?;
+        Ok(Self { url, uri })
     }
 
     pub(crate) fn url(&self) -> &Url {
-        &self.0
+        &self.url
+    }
+
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.uri
     }
 }
 
