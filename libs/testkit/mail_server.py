@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A mail server for tests: aiosmtpd from its wheel, which keeps what it takes and answers as it is told.
 
-    mail_server.py PORT [USER PASSWORD]
+    mail_server.py [--tls CERTIFICATE KEY] PORT [USER PASSWORD]
 
 Prints the port it listens on (PORT 0: a free one). Then for each line of JSON on standard input one on standard output:
 `null` asks for all that happened; a list of rules replaces those before. A rule is {"at": "mail", "rcpt" or "data",
@@ -9,8 +9,10 @@ Prints the port it listens on (PORT 0: a free one). Then for each line of JSON o
 recipient, 0: to all. The answer "lost" takes the e-mail and closes the connection without a word.
 """
 
+import argparse
 import asyncio
 import json
+import ssl
 import sys
 from collections import Counter
 from email import message_from_bytes, policy
@@ -71,7 +73,7 @@ class Handler:
         return "250 2.0.0 OK"
 
 
-async def serve(port: int, login: list[str]) -> None:
+async def serve(port: int, login: list[str], tls: ssl.SSLContext | None) -> None:
     from aiosmtpd.smtp import SMTP, AuthResult
     handler = Handler()
 
@@ -86,7 +88,7 @@ async def serve(port: int, login: list[str]) -> None:
                     authenticator=let_in if login else None, hostname="mail.example")
 
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(connection, "127.0.0.1", port)
+    server = await loop.create_server(connection, "127.0.0.1", port, ssl=tls)
     print(server.sockets[0].getsockname()[1], flush=True)
     reader = asyncio.StreamReader(limit=1 << 20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -105,7 +107,16 @@ def main() -> int:
     except Failed as failure:
         print(f"mail server: {failure}", file=sys.stderr)
         return 1
-    asyncio.run(serve(int(sys.argv[1]), sys.argv[2:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"), help="PEM files: TLS from the start")
+    parser.add_argument("port", type=int)
+    parser.add_argument("login", nargs="*")
+    asked = parser.parse_args()
+    tls = None
+    if asked.tls:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(*asked.tls)
+    asyncio.run(serve(asked.port, asked.login, tls))
     return 0
 
 

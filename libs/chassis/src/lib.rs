@@ -26,6 +26,7 @@ pub use self::{
     settings::{Settings, TlsSettings},
 };
 
-/// Of every process: where messages are sent, a tenth of the time is spent in an allocator, and this one takes half as long.
+/// Of every process. A worker that sends spent a quarter of its time in glibc's allocator and in moving memory, and spends an
+/// eighth with this one (perf, in the midst of `broadcast_webhook_per_s`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,6 +1,7 @@
 //! A real SMTP server, which keeps what it takes and answers as it is told: see `mail_server.py`.
 
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::Context as _;
@@ -65,7 +66,9 @@ pub struct MailServer {
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     port: u16,
+    /// What it was started with beside its port.
     login: Vec<String>,
+    tls: Vec<PathBuf>,
 }
 
 impl MailServer {
@@ -74,11 +77,24 @@ impl MailServer {
     /// # Errors
     /// When it does not start; the first one of a checkout is installed.
     pub fn start(login: &[&str]) -> anyhow::Result<Self> {
-        Self::listen(0, login.iter().map(ToString::to_string).collect())
+        Self::listen(0, login.iter().map(ToString::to_string).collect(), vec![])
     }
 
-    fn listen(port: u16, login: Vec<String>) -> anyhow::Result<Self> {
-        let mut child = Command::new(repository().join("libs/testkit/mail_server.py"))
+    /// The same, which speaks TLS from the start: files of its certificate and key, in PEM.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start_wrapped(login: &[&str], certificate: &Path, key: &Path) -> anyhow::Result<Self> {
+        let tls = vec![certificate.to_owned(), key.to_owned()];
+        Self::listen(0, login.iter().map(ToString::to_string).collect(), tls)
+    }
+
+    fn listen(port: u16, login: Vec<String>, tls: Vec<PathBuf>) -> anyhow::Result<Self> {
+        let mut command = Command::new(repository().join("libs/testkit/mail_server.py"));
+        if !tls.is_empty() {
+            command.arg("--tls").args(&tls);
+        }
+        let mut child = command
             .arg(port.to_string())
             .args(&login)
             .stdin(Stdio::piped())
@@ -94,6 +110,7 @@ impl MailServer {
             output,
             port,
             login,
+            tls,
         })
     }
 
@@ -152,7 +169,7 @@ impl MailServer {
     /// When it does not start.
     pub fn restart(&mut self) -> anyhow::Result<()> {
         self.stop()?;
-        *self = Self::listen(self.port, self.login.clone())?;
+        *self = Self::listen(self.port, self.login.clone(), self.tls.clone())?;
         Ok(())
     }
 }

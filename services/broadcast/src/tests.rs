@@ -15,6 +15,7 @@ mod ending;
 mod forecast;
 mod forms;
 mod fuzz;
+mod http2;
 mod inbox;
 mod interleaving;
 mod lease_model;

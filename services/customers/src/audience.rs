@@ -39,6 +39,8 @@ pub(crate) struct Audience {
     pub(crate) member_id: Option<MemberId>,
     /// The last contact to look at.
     pub(crate) up_to: ContactId,
+    /// They are to get e-mails.
+    pub(crate) by_email: bool,
 }
 
 impl Audience {
@@ -122,6 +124,8 @@ pub(crate) struct Page {
     pub(crate) not_friends: Vec<ContactId>,
     /// Of the recipients those whose zone is known, among others.
     pub(crate) zoned: Vec<Zoned>,
+    /// Those without an e-mail address, where that was asked for; sorted.
+    pub(crate) without_email: Vec<ContactId>,
     /// Where the next page starts; none: this is the last.
     pub(crate) looked_to: Option<ContactId>,
 }

@@ -204,6 +204,11 @@ fn packed(page: &Page) -> StreamRecipientsResponse {
     let position = |place: usize| u32::try_from(place).unwrap_or(u32::MAX);
     let sender = |recipient: &Recipient| members.binary_search(&recipient.member_id).unwrap_or_default();
     let silent = each().enumerate().filter(|(_, recipient)| !recipient.marketing);
+    let has_no_email =
+        |recipient: &Recipient| page.without_email.binary_search(&recipient.contact_id).is_ok();
+    let mute = each()
+        .enumerate()
+        .filter(|(_, recipient)| has_no_email(recipient));
     StreamRecipientsResponse {
         contact_ids: pack(&each().map(|recipient| recipient.contact_id).collect::<Vec<_>>()),
         senders: each().map(|recipient| position(sender(recipient))).collect(),
@@ -212,6 +217,7 @@ fn packed(page: &Page) -> StreamRecipientsResponse {
         not_friends: pack(&page.not_friends),
         zones: page.zoned.iter().map(|zoned| zoned.zone.clone()).collect(),
         zone_of: page.zone_of(),
+        without_email: mute.map(|(place, _)| position(place)).collect(),
         cursor: (page.looked_to.or_else(|| page.last()))
             .map(|last| last.to_string())
             .unwrap_or_default(),
@@ -230,6 +236,7 @@ fn audience(request: StreamAudienceRequest) -> Result<(Audience, ContactId), Sta
         excepted: Condition::default(),
         member_id: optional("member_id", &request.member_id)?,
         up_to: LAST,
+        by_email: false,
     };
     Ok((audience, optional("cursor", &request.cursor)?.unwrap_or(FIRST)))
 }
@@ -256,6 +263,7 @@ fn recipients(request: StreamRecipientsRequest) -> Result<(Audience, ContactId),
         excepted,
         member_id: optional("member_id", &request.member_id)?,
         up_to: optional("up_to", &request.up_to)?.unwrap_or(LAST),
+        by_email: request.by_email,
     };
     Ok((audience, optional("cursor", &request.cursor)?.unwrap_or(FIRST)))
 }

@@ -2,6 +2,7 @@
 README.md says what is compared; run.sh calls this with the folder that install.py printed."""
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +54,7 @@ class Rival:
 
 SMALL = tuple(Setting(*each) for each in ((2, 8), (2, 24), (2, 48), (1, 48)))
 LARGE = tuple(Setting(*each) for each in ((2, 2, 16), (2, 3, 24), (2, 4, 8), (1, 6, 16)))
+OUR_SWEEP = tuple(Setting(*each) for each in ((2, 2), (4, 1), (6, 1), (8, 1)))  # a worker has 50 calls under way
 FORKS = tuple(Setting(1, jobs) for jobs in (4, 8, 16))
 RIVALS = (
     Rival("rival_graphile_job", "graphile.js", 1, 1 / 4, SMALL),
@@ -99,10 +102,11 @@ def measure(world: World, rival: Rival, setting: Setting, recipients: int) -> fl
     return recipients / secs
 
 
-def ours() -> float:
+def ours(setting: Setting) -> float:
     """The same figure as `make bench`, of one round, on a stack of its own."""
     before = FIGURES.stat().st_size if FIGURES.exists() else 0
-    succeed(PROGRAMS / "load", "--rounds", "1", "--recipients", max(1, RECIPIENTS * 100 // USUAL), OURS)
+    succeed(PROGRAMS / "load", "--rounds", "1", "--recipients", max(1, RECIPIENTS * 100 // USUAL),
+            "--workers", setting.processes, OURS, env={"SHEQUN_WORKER_CHUNKS_MAX": str(setting.jobs)})
     with open(FIGURES, "r+") as figures:
         figures.seek(before)
         line = json.loads(figures.readlines()[-1])
@@ -111,11 +115,10 @@ def ours() -> float:
     return line["value"]
 
 
-def sweep(world: World, rival: Rival) -> Setting:
-    recipients = max(rival.recipients // 2, 100)
-    rates = {setting: measure(world, rival, setting, recipients) for setting in rival.sweep}
+def sweep(name: str, settings: tuple[Setting, ...], rate_of: Callable[[Setting], float]) -> Setting:
+    rates = {setting: rate_of(setting) for setting in settings}
     for setting, rate in rates.items():
-        say(f"  {rival.name} {setting}: {rate:.0f}/s")
+        say(f"  {name} {setting}: {rate:.0f}/s")
     return max(rates, key=rates.get)
 
 
@@ -160,12 +163,15 @@ def main() -> None:
         settings = {}
         say(f"{versions(world)}\n{RECIPIENTS} recipients, {ROUNDS} rounds; sweeping what is done at once")
         for rival in chosen:
-            settings[rival] = sweep(world, rival)
+            some = max(rival.recipients // 2, 100)
+            settings[rival] = sweep(rival.name, rival.sweep, functools.partial(measure, world, rival, recipients=some))
+        setting_of_ours = sweep(OURS, OUR_SWEEP, ours)
         for n in range(1, ROUNDS + 1):
-            found[OURS].append(ours())
+            found[OURS].append(ours(setting_of_ours))
             for rival in chosen:
                 found[rival.name].append(measure(world, rival, settings[rival], rival.recipients))
             say(f"round {n}: " + ", ".join(f"{name} {rates[-1]:.0f}/s" for name, rates in found.items()))
+    say(f"{OURS}: {setting_of_ours}")
     for rival, setting in settings.items():
         say(f"{rival.name}: {rival.recipients} recipients, {setting}")
     record(found, machine())

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
-use std::time::Duration;
 
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -11,8 +10,11 @@ use jiff::{SignedDuration, Span, Timestamp};
 use serde::Deserialize;
 use uuid::Uuid;
 
+mod rate;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use rate::{back_after, longest_dip, rate};
 
 /// The closed set of ends.
 pub(crate) const ENDS: [&str; 12] = [
@@ -33,9 +35,6 @@ pub(crate) const ENDS: [&str; 12] = [
 const CALLED: [&str; 3] = ["delivered", "cancelled", "dead"];
 /// After a pause or a cancellation is answered, calls may start for so long.
 const STOPS_WITHIN: SignedDuration = SignedDuration::from_secs(1);
-/// The rate is looked at over stretches of this length.
-const STRETCH: Duration = Duration::from_secs(1);
-const BACK_SHARE: f64 = 0.9;
 /// Of each kind of violation so many are named.
 const NAMED_MAX: usize = 5;
 
@@ -368,54 +367,4 @@ fn progress_breaks(account: &Account) -> Vec<Violation> {
         }
     }
     found
-}
-
-/// Arrivals a second, from the first to the last.
-pub(crate) fn rate(arrivals: &[Timestamp]) -> Option<f64> {
-    let secs = arrivals.first()?.duration_until(*arrivals.last()?).as_secs_f64();
-    (secs > 0.0).then(|| arrivals.len() as f64 / secs)
-}
-
-/// Arrivals a second before the fault; nothing, when there were none.
-fn rate_before(arrivals: &[Timestamp], fault: Timestamp) -> Option<f64> {
-    let before = arrivals.iter().filter(|at| **at < fault).count();
-    let secs = arrivals.first()?.duration_until(fault).as_secs_f64();
-    (before > 0 && secs > 0.0).then(|| before as f64 / secs)
-}
-
-/// Arrivals from the fault on behind which a stretch has at least this many.
-fn busy_from(arrivals: &[Timestamp], fault: Timestamp, wanted: f64) -> impl Iterator<Item = Timestamp> + '_ {
-    let begin = arrivals.partition_point(|at| *at < fault);
-    let stretch = SignedDuration::try_from(STRETCH).unwrap_or(SignedDuration::MAX);
-    (begin..arrivals.len())
-        .filter(move |i| {
-            let end = arrivals[*i..].partition_point(|at| arrivals[*i].duration_until(*at) < stretch);
-            end as f64 >= wanted
-        })
-        .map(move |i| arrivals[i])
-}
-
-/// V8: how long after `fault` the rate of arrivals was back at nine tenths of what it was before; at the latest when
-/// nothing was left to do, at `over`. Nothing, when there was no rate before.
-pub(crate) fn back_after(arrivals: &[Timestamp], fault: Timestamp, over: Timestamp) -> Option<Duration> {
-    let wanted = BACK_SHARE * rate_before(arrivals, fault)? * STRETCH.as_secs_f64();
-    let back = busy_from(arrivals, fault, wanted).next().unwrap_or(over);
-    Some(fault.duration_until(back).unsigned_abs())
-}
-
-/// The longest time from `fault` on in which the rate stayed below this share of what it was before.
-pub(crate) fn longest_dip(
-    arrivals: &[Timestamp],
-    fault: Timestamp,
-    over: Timestamp,
-    share: f64,
-) -> Option<Duration> {
-    let wanted = share * rate_before(arrivals, fault)? * STRETCH.as_secs_f64();
-    let mut last = fault;
-    let mut longest = Duration::ZERO;
-    for busy in busy_from(arrivals, fault, wanted).chain([over]) {
-        longest = longest.max(last.duration_until(busy).unsigned_abs());
-        last = busy;
-    }
-    Some(longest)
 }

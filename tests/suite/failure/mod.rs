@@ -5,6 +5,7 @@ mod checker;
 mod delivery;
 mod drill;
 mod infra;
+mod mail;
 mod matrix;
 mod proxy;
 mod sink;

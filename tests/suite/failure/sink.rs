@@ -34,7 +34,7 @@ pub(crate) struct Manners {
     /// 200, later than anybody waits, by this much.
     pub(crate) late_share: f64,
     pub(crate) late: Duration,
-    /// Always 503 for these contacts.
+    /// Always 500 for these contacts: 503 would say something of the receiver, not of them.
     pub(crate) never: HashSet<Uuid>,
 }
 
@@ -44,6 +44,7 @@ enum Answer {
     Ok,
     Busy,
     Throttled,
+    Failed,
     Reset,
     Late(Duration),
 }
@@ -52,7 +53,7 @@ impl Answer {
     const fn told(self) -> Told {
         match self {
             Self::Ok => Told::Taken,
-            Self::Busy | Self::Throttled => Told::Again,
+            Self::Busy | Self::Throttled | Self::Failed => Told::Again,
             Self::Reset => Told::CutOff,
             Self::Late(_) => Told::TakenTooLate,
         }
@@ -64,6 +65,7 @@ impl Answer {
             Self::Throttled => {
                 "HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n"
             }
+            Self::Failed => "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n",
             Self::Busy | Self::Reset => "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n",
         }
     }
@@ -200,7 +202,7 @@ impl Shared {
             return Answer::Ok;
         };
         if manners.never.contains(&contact) {
-            return Answer::Busy;
+            return Answer::Failed;
         }
         let mut draw = self.dice.share();
         for (share, answer) in [
@@ -293,7 +295,7 @@ async fn it_answers_as_it_is_told_to_and_writes_everything_down() -> anyhow::Res
     }
     answers.push(call(poison).await);
     anyhow::ensure!(
-        answers == [Some(200), Some(503), Some(429), None, Some(200), Some(503)],
+        answers == [Some(200), Some(503), Some(429), None, Some(200), Some(500)],
         "{answers:?}"
     );
     let told: Vec<_> = sink.calls(tenant).iter().map(|call| call.told).collect();

@@ -4,7 +4,7 @@
 
 mod client;
 
-use client::Http;
+use client::{Http, is_handed};
 
 pub(crate) use client::Client;
 #[cfg(test)]
@@ -175,11 +175,11 @@ impl Webhook<'_> {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "webhook not reached");
-                // Without a connection nothing was handed over.
-                return Err(match error.is_connect() {
-                    true => failed(Failure::Unreachable, false, None),
-                    false => failed(Failure::Broken, true, None),
-                });
+                let failure = match error.is_connect() {
+                    true => Failure::Unreachable,
+                    false => Failure::Broken,
+                };
+                return Err(failed(failure, is_handed(&error), None));
             }
             Err(_) => return Err(failed(Failure::TimedOut, true, None)),
         };

@@ -21,7 +21,7 @@ use self::posts::Posts;
 use self::source::{Page, Source};
 use crate::State;
 use crate::audience::Audience;
-use crate::broadcast::{Kind, State as BroadcastState, Tags, rest_before_turn};
+use crate::broadcast::{ChannelName, Kind, State as BroadcastState, Tags, rest_before_turn};
 use crate::error::Error;
 use crate::split::{Placed, Split};
 use crate::store;
@@ -155,7 +155,9 @@ impl Resolver<'_> {
             }
             None => {
                 let source = Source::new(self.state, self.tenant, speaks, &audience, place);
-                Recipients::Contacts(Box::new(source.in_zones(self.zones(&split))))
+                let by_email = self.what.channel == ChannelName::Email;
+                let source = source.in_zones(self.zones(&split)).by_email(by_email);
+                Recipients::Contacts(Box::new(source))
             }
         };
         let turn = self.read(&mut recipients, &mut split).await;

@@ -22,6 +22,7 @@ use crate::pace::Limiter;
 use crate::store;
 
 const PUT_OFF_AGAIN: Duration = Duration::from_secs(1);
+const SETTLE_TOLD_EVERY: Duration = Duration::from_secs(30);
 const SETTLE_AGAIN: Duration = Duration::from_millis(200);
 /// Longer than a database is away while somebody mends it; until then nobody else can take the chunk, either.
 const SETTLE_WITHIN: Duration = Duration::from_mins(10);
@@ -136,12 +137,15 @@ async fn settle_in_time(
     delivered: &Delivered,
     grip: &Grip,
 ) -> Result<(), Error> {
-    let called = Instant::now();
+    let (called, mut told) = (Instant::now(), None::<Instant>);
     loop {
         let is_last = called.elapsed() > SETTLE_WITHIN || grip.released() == Some(Released::Draining);
         match settle(state, claim, delivered).await {
             Err(error) if error.is_passing() && !is_last => {
-                tracing::warn!(error = error.chain(), "receipts not written yet");
+                if told.is_none_or(|told| told.elapsed() > SETTLE_TOLD_EVERY) {
+                    told = Some(Instant::now());
+                    tracing::warn!(error = error.chain(), "receipts not written yet");
+                }
                 tokio::time::sleep(SETTLE_AGAIN).await;
             }
             settled => return settled,

@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::audience::Audience;
-use crate::broadcast::Kind;
+use crate::broadcast::{ChannelName, Kind};
 use crate::post::PostIn;
 use crate::split::{Open, Pieces, Placed};
 use crate::zone::Zone;
@@ -30,6 +30,7 @@ pub(crate) async fn next(db: impl PgExecutor<'_>) -> sqlx::Result<Option<(Tenant
 pub(crate) struct Resolving {
     pub kind: Kind,
     pub started_by: MemberId,
+    pub channel: ChannelName,
     pub tags_any: Vec<String>,
     pub tags_all: Vec<String>,
     /// What it names beyond tags, if it does; then also the tags stand there.
@@ -54,7 +55,7 @@ pub(crate) async fn take(
         r#"update broadcast
            set resolve_owner = $2, resolve_until = now() + make_interval(secs => $3), resolve_turn_at = now()
            where broadcast_id = $1 and state = 'resolving' and (resolve_until is null or resolve_until < now())
-           returning kind as "kind: Kind", started_by as "started_by: _", tags_any, tags_all,
+           returning kind as "kind: Kind", started_by as "started_by: _", channel as "channel: ChannelName", tags_any, tags_all,
              (select conditions from audience where audience.broadcast_id = broadcast.broadcast_id)
                as "conditions?: Json<Audience>", post_in as "post_in: Json<PostIn>", resolve_cursor as cursor, resolved_to as "resolved_to: ContactId",
              resolve_failures as failures"#,

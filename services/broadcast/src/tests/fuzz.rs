@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use prost::Message as _;
 use testkit::fuzz;
 
-use crate::broadcast::{AcceptBroadcast, RATE_PER_S_MAX};
+use crate::broadcast::AcceptBroadcast;
+use crate::broadcast::accept::RATE_PER_S_MAX;
 use crate::content::Content;
 use crate::content::reader::{Reader, known};
 use crate::content::said::TEXT_BYTES_MAX;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chassis::auth::Role;
 use contracts::{BroadcastId, MemberId};
@@ -289,9 +289,7 @@ async fn paused_resumed_and_cancelled_fifty_times_nobody_is_lost_or_called_late(
 
 /// No worker holds anything of it soon, and what has been delivered by then stays all.
 async fn stands_still(scene: &Scene, broadcast: BroadcastId) {
-    let (answered, delivered) = (Instant::now(), async || {
-        scene.progress(broadcast).await.outcomes.delivered
-    });
+    let delivered = async || scene.progress(broadcast).await.outcomes.delivered;
     let held = async || {
         sqlx::query_scalar::<_, i64>(
             "select count(*) from chunk where broadcast_id = $1 and state = 'sending'",
@@ -301,10 +299,12 @@ async fn stands_still(scene: &Scene, broadcast: BroadcastId) {
         .await
         .unwrap()
     };
-    while held().await > 0 {
-        assert!(answered.elapsed() < CALLS_END, "a worker goes on");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    testkit::eventually_within(CALLS_END, async || match held().await {
+        0 => Ok(()),
+        held => Err(format!("a worker goes on with {held} chunks")),
+    })
+    .await
+    .unwrap();
     let so_far = delivered().await;
     tokio::task::yield_now().await;
     assert_eq!(delivered().await, so_far);

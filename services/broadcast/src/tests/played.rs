@@ -218,6 +218,7 @@ impl CustomersService for Customers {
         self.asked.lock().unwrap().push(request.clone());
         let (entries, mut not_friends) = self.recipients(&request);
         let lives = self.zones.lock().unwrap().clone();
+        let emails = self.emails.lock().unwrap().clone();
         let page = |entries: &[Befriended]| {
             let mut zones: Vec<_> = entries.iter().filter_map(|it| lives.get(&it.contact)).collect();
             zones.sort();
@@ -237,6 +238,9 @@ impl CustomersService for Customers {
             let contacts: Vec<_> = entries.iter().map(|entry| entry.contact).collect();
             let members: Vec<_> = entries.iter().map(|entry| entry.member).collect();
             let silent = entries.iter().enumerate().filter(|(_, entry)| !entry.marketing);
+            let has_no_email = |it: &Befriended| emails.get(&it.contact).is_none_or(String::is_empty);
+            let each = entries.iter().enumerate();
+            let mute = each.filter(|(_, it)| request.by_email && has_no_email(it));
             StreamRecipientsResponse {
                 contact_ids: pack(&contacts),
                 member_ids: pack(&members),
@@ -245,6 +249,7 @@ impl CustomersService for Customers {
                 not_friends: vec![],
                 zone_of,
                 zones: zones.into_iter().map(ToString::to_string).collect(),
+                without_email: mute.map(|(place, _)| u32::try_from(place).unwrap()).collect(),
                 cursor: contacts.last().map(ToString::to_string).unwrap_or_default(),
             }
         };

@@ -1,27 +1,19 @@
-//! S11: signatures at a receiver, while the secret is being rotated, and in every attempt; over HTTP/2 where it is offered.
+//! S11: signatures at a receiver, while the secret is being rotated, and in every attempt.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::extract::State as Shared;
-use axum::http::{HeaderMap, StatusCode, Version};
-use contracts::{ContactId, RequestKey};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto;
-use hyper_util::service::TowerToHyperService;
+use axum::http::{HeaderMap, StatusCode};
+use contracts::RequestKey;
 use tokio::net::TcpListener;
 
 use super::scene::{Scene, command};
-use super::ssrf::mailing;
 use super::webhooks::admin;
 use crate::broadcast::Kind;
-use crate::channel::webhook::{Client, Directory};
 use crate::error::Error;
-use crate::grip::Grip;
 use crate::ops;
-use crate::pace::Pace;
-use crate::webhook::{Receiver, RotateSecret, Secret, Webhook, signatures};
+use crate::webhook::{RotateSecret, Secret, Webhook, signatures};
 
 #[derive(Clone, Debug)]
 struct Call {
@@ -29,7 +21,6 @@ struct Call {
     timestamp_secs: i64,
     signatures: Vec<String>,
     body: Bytes,
-    version: Version,
 }
 
 impl Call {
@@ -48,12 +39,7 @@ impl Call {
 type Calls = Arc<Mutex<Vec<Call>>>;
 
 /// Refuses each message once, so that there are two attempts.
-async fn receive(
-    Shared(calls): Shared<Calls>,
-    version: Version,
-    headers: HeaderMap,
-    body: Bytes,
-) -> StatusCode {
+async fn receive(Shared(calls): Shared<Calls>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let header = |name| headers[name].to_str().unwrap().to_owned();
     let call = Call {
         id: header("webhook-id"),
@@ -63,7 +49,6 @@ async fn receive(
             .map(str::to_owned)
             .collect(),
         body,
-        version,
     };
     let mut calls = calls.lock().unwrap();
     let is_first = calls.iter().all(|earlier| earlier.id != call.id);
@@ -73,12 +58,6 @@ async fn receive(
     } else {
         StatusCode::OK
     }
-}
-
-/// Takes whatever comes.
-async fn take(Shared(calls): Shared<Calls>, version: Version, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let _ = receive(Shared(calls), version, headers, body).await;
-    StatusCode::OK
 }
 
 async fn receiver() -> (Calls, String) {
@@ -214,60 +193,4 @@ async fn s11_every_attempt_has_the_same_id_and_a_time_of_its_own() {
         };
         assert!(!replayed.verifies(&secret), "and can't be made younger");
     }
-}
-
-#[tokio::test]
-async fn http2_is_used_where_it_is_offered_over_one_connection() {
-    let scene = Scene::new(&[]).await;
-    let calls = Calls::default();
-    let router = axum::Router::new().fallback(take).with_state(calls.clone());
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-    let mut tls = rustls::ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let connections = Arc::new(AtomicUsize::new(0));
-    let counted = connections.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let (acceptor, service) = (acceptor.clone(), TowerToHyperService::new(router.clone()));
-            tokio::spawn(async move {
-                let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
-                let _ = auto::Builder::new(TokioExecutor::new())
-                    .serve_connection(stream, service)
-                    .await;
-            });
-        }
-    });
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let tls = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let client = Client::with(&scene.state, Directory::System, Some(tls)).unwrap();
-    let receiver = Receiver {
-        url: format!("https://localhost:{port}/"),
-        secrets: vec![Secret::new()],
-    };
-    let mailing = mailing();
-    let contacts: Vec<_> = (0..30).map(|_| ContactId::new()).collect();
-    for contacts in [&contacts[..1], &contacts[1..]] {
-        let delivered = client
-            .at(&scene.state, mailing.tenant, Some(&receiver), false)
-            .deliver(&mailing, contacts, Pace::free(), &Grip::firm())
-            .await;
-        assert_eq!(delivered.deliveries.len(), contacts.len());
-    }
-    let calls = calls.lock().unwrap();
-    assert!(
-        calls.iter().all(|call| call.version == Version::HTTP_2),
-        "{calls:?}"
-    );
-    assert_eq!((calls.len(), connections.load(Ordering::SeqCst)), (30, 1));
 }

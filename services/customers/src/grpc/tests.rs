@@ -267,6 +267,24 @@ async fn an_e_mail_address_is_told_to_who_writes_to_it() {
     let scene = Scene::new().await;
     let code = scene.code(&[scene.member("小雨").await], &[]).await;
     let contact = scene.scan(&code, "wx-1").await.contact_id;
+    let without = async |contact_ids, by_email| {
+        let request = StreamRecipientsRequest {
+            contact_ids,
+            by_email,
+            ..Default::default()
+        };
+        packed_pages(&scene, request)
+            .await
+            .unwrap()
+            .remove(0)
+            .without_email
+    };
+    assert_eq!(without(vec![], true).await, [0]);
+    assert_eq!(without(pack(&[contact]), true).await, [0]);
+    assert!(
+        without(vec![], false).await.is_empty(),
+        "nobody looks where nobody asks"
+    );
     let mut told = vec![];
     let files = [
         "wx-1,Li,",
@@ -296,4 +314,6 @@ async fn an_e_mail_address_is_told_to_who_writes_to_it() {
         ["", li, li, li, new],
         "what is empty or no address leaves what is known"
     );
+    assert!(without(vec![], true).await.is_empty());
+    assert!(without(pack(&[contact]), true).await.is_empty());
 }

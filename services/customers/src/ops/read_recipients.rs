@@ -1,7 +1,7 @@
 //! Reading an audience page by page: who is named, who of them is excepted, and who speaks to each.
 //!
-//! Cost of a page of at most 10,000: 5 statements for everybody, one more for each form of condition and exception; each
-//! is a short transaction of its own, so a slow reader holds neither rows nor a transaction.
+//! Cost of a page of at most 10,000: 5 statements for everybody, one more for each form of condition and exception, and
+//! for e-mails; each is a short transaction of its own, so a slow reader holds neither rows nor a transaction.
 
 use contracts::{ContactId, MemberId, TenantId};
 use sqlx::PgConnection;
@@ -44,6 +44,7 @@ pub(crate) async fn read_recipients(
             recipients: recipients(&spoken, &excepted, &silent),
             not_friends: vec![],
             zoned,
+            without_email: without_email(&mut tx, audience, &spoken).await?,
             looked_to,
         });
     }
@@ -61,6 +62,7 @@ pub(crate) async fn read_recipients(
         recipients: recipients(&spoken, &[], &silent),
         not_friends: without(&asked_for, &spoken.contact_ids),
         zoned,
+        without_email: without_email(&mut tx, audience, &spoken).await?,
         looked_to: named.looked_to,
     })
 }
@@ -163,6 +165,17 @@ async fn speakers(
         spoken.member_ids.extend(looked_up.member_ids);
     }
     Ok(spoken)
+}
+
+async fn without_email(
+    db: &mut PgConnection,
+    audience: &Audience,
+    spoken: &Spoken,
+) -> Result<Vec<ContactId>, Error> {
+    Ok(match audience.by_email {
+        true => store::without_email(db, &spoken.contact_ids).await?,
+        false => vec![],
+    })
 }
 
 fn recipients(spoken: &Spoken, excepted: &[ContactId], silent: &[ContactId]) -> Vec<Recipient> {

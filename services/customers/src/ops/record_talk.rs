@@ -73,6 +73,7 @@ mod tests {
                 excepted: Condition::default(),
                 member_id: None,
                 up_to: ContactId(uuid::Uuid::max()),
+                by_email: false,
             };
             let nil = ContactId(uuid::Uuid::nil());
             let page = read_recipients(&scene.state, scene.tenant, &audience, nil)

@@ -289,6 +289,20 @@ pub(crate) async fn without_marketing_between(
     .await
 }
 
+/// Of `contact_ids` those who have no e-mail address; sorted.
+pub(crate) async fn without_email(
+    db: impl PgExecutor<'_>,
+    contact_ids: &[ContactId],
+) -> Result<Vec<ContactId>> {
+    sqlx::query_scalar!(
+        r#"select contact_id as "contact_id: ContactId" from contact
+           where contact_id = any($1) and email is null order by contact_id"#,
+        contact_ids as &[ContactId],
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Of `contact_ids` those whose zone is known, by zone.
 pub(crate) async fn zoned(db: impl PgExecutor<'_>, contact_ids: &[ContactId]) -> Result<Vec<Zoned>> {
     sqlx::query_as!(

@@ -20,7 +20,7 @@ use std::os::unix::fs::MetadataExt as _;
 use anyhow::ensure;
 
 use self::rows::{
-    HUNDRED_KILLS, HUNDRED_KILLS_CONTACTS, ROWS, Row, UNSEEN, WITH_CLUSTER, WITH_SMALL_DISKS, WITH_STANDBY,
+    HUNDRED_KILLS, HUNDRED_KILLS_CONTACTS, ROWS, Row, WITH_CLUSTER, WITH_SMALL_DISKS, WITH_STANDBY,
 };
 use self::run::play;
 use self::stage::Stage;
@@ -120,10 +120,4 @@ async fn every_row_of_small_disks_holds() -> anyhow::Result<()> {
         Stage::with_small_disks("disks", seed).await
     })
     .await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "not yet seen to hold on a quiet machine: `tests/run.sh soak unseen`"]
-async fn every_unseen_row_holds() -> anyhow::Result<()> {
-    hold(UNSEEN, async |seed| Stage::set("unseen", seed).await).await
 }

@@ -1,5 +1,6 @@
 //! Connections to all receivers: to public addresses alone, looked at when a connection is made and not before.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -8,7 +9,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use contracts::TenantId;
-use http::{Request, Uri};
+use h2::Reason;
+use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
@@ -28,7 +30,16 @@ use crate::channel::account::Accounts;
 use crate::ops::Claim;
 use crate::webhook::{Receiver, Target, is_public};
 
-const CONNECT_SECS_MAX: u64 = 3;
+/// Of all the receiver's addresses together, and TLS with it.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+/// A connection that nothing comes from is looked at as often, and given up after so long: its calls time out, but one of
+/// HTTP/2 is shared, and would be used again and again.
+const LOOK_AFTER: Duration = Duration::from_secs(15);
+const SILENT_MAX: Duration = Duration::from_secs(30);
+const LOOKS_MAX: u32 = 3;
+const PING_MAX: Duration = Duration::from_secs(10);
+/// A call the receiver says it has not looked at is made again at once.
+const UNSEEN_MAX: usize = 2;
 /// Of an HTTP/2 answer's headers; HTTP/1 has a bound of its own, 100 headers.
 const HEADER_BYTES_MAX: u32 = 16 * 1024;
 /// Connections that nobody uses, kept for a receiver: what one process needs at once.
@@ -54,6 +65,9 @@ impl Http {
         };
         let client = legacy::Client::builder(TokioExecutor::new())
             .http2_max_header_list_size(HEADER_BYTES_MAX)
+            .http2_keep_alive_interval(LOOK_AFTER)
+            .http2_keep_alive_timeout(PING_MAX)
+            .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .pool_idle_timeout(Duration::from_secs(IDLE_SECS_MAX))
@@ -64,9 +78,31 @@ impl Http {
     pub(super) async fn call(
         &self,
         request: Request<Full<Bytes>>,
-    ) -> Result<http::Response<Incoming>, legacy::Error> {
-        self.0.request(request).await
+    ) -> Result<Response<Incoming>, legacy::Error> {
+        let mut unseen = 0;
+        loop {
+            match self.0.request(request.clone()).await {
+                Err(error) if unseen < UNSEEN_MAX && is_unseen(&error) => unseen += 1,
+                answered => return answered,
+            }
+        }
     }
+}
+
+/// Whether the receiver may have seen the call: it has not without a connection, and where it says so.
+pub(super) fn is_handed(error: &legacy::Error) -> bool {
+    !error.is_connect() && !is_unseen(error)
+}
+
+/// HTTP/2 tells which calls were not looked at, as when a connection has served as many as it is to serve (RFC 9113, 8.7).
+fn is_unseen(error: &legacy::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let mut told = causes.filter_map(|cause| cause.downcast_ref::<h2::Error>());
+    told.any(|error| {
+        let is_goodbye = error.is_go_away() && error.reason() == Some(Reason::NO_ERROR);
+        let is_refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+        error.is_remote() && (is_goodbye || is_refused)
+    })
 }
 
 /// Connects, with TLS if the URL says so, in bounded time.
@@ -78,14 +114,17 @@ where
 {
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_MAX));
+    tcp.set_keepalive(Some(LOOK_AFTER));
+    tcp.set_keepalive_interval(Some(LOOK_AFTER));
+    tcp.set_keepalive_retries(Some(LOOKS_MAX));
+    tcp.set_tcp_user_timeout(Some(SILENT_MAX));
     let https = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http() // whether plain http is a target at all is the target's to say
         .enable_all_versions()
         .wrap_connector(tcp);
-    let bounded = ServiceBuilder::new()
-        .timeout(Duration::from_secs(CONNECT_SECS_MAX))
-        .service(https);
+    let bounded = ServiceBuilder::new().timeout(CONNECT_MAX).service(https);
     BoxCloneSyncService::new(bounded)
 }
 

@@ -55,6 +55,7 @@ pub(in crate::ops) struct Source<'a> {
     place: Option<ContactId>,
     window: Option<Window>,
     zones: Zones,
+    by_email: bool,
     is_over: bool,
 }
 
@@ -119,6 +120,7 @@ impl<'a> Source<'a> {
             place,
             window: None,
             zones: Zones::default(),
+            by_email: false,
             is_over: false,
         }
     }
@@ -126,6 +128,11 @@ impl<'a> Source<'a> {
     /// Takes zones to be one that are one in `zones`.
     pub(in crate::ops) fn in_zones(self, zones: Zones) -> Self {
         Self { zones, ..self }
+    }
+
+    /// Whether they are to get e-mails: then who has no address ends at once.
+    pub(in crate::ops) fn by_email(self, by_email: bool) -> Self {
+        Self { by_email, ..self }
     }
 
     /// The next page; none at the end.
@@ -184,6 +191,7 @@ impl<'a> Source<'a> {
             member_id: text(self.only),
             cursor: text(self.place),
             up_to: text(up_to),
+            by_email: self.by_email,
         };
         let mut customers = CustomersServiceClient::new(self.state.customers.clone());
         let audience_of_before = before::request(&message, audience);
@@ -233,9 +241,15 @@ impl<'a> Source<'a> {
                 ends: None,
             });
         }
-        for place in &page.without_marketing {
-            let entry = entries.get_mut(*place as usize);
-            entry.ok_or_else(|| malformed("without_marketing"))?.ends = Some(Outcome::OptedOut);
+        // Who did not agree and has no address either has opted out.
+        for (field, places, outcome) in [
+            ("without_email", &page.without_email, Outcome::NoChannel),
+            ("without_marketing", &page.without_marketing, Outcome::OptedOut),
+        ] {
+            for place in places {
+                let entry = entries.get_mut(*place as usize);
+                entry.ok_or_else(|| malformed(field))?.ends = Some(outcome);
+            }
         }
         let not_friends = ids::<ContactId>("not_friends", &page.not_friends)?;
         let not_friends = not_friends

@@ -16,6 +16,7 @@ fn everybody() -> Audience {
         excepted: Condition::default(),
         member_id: None,
         up_to: ContactId(Uuid::max()),
+        by_email: false,
     }
 }
 

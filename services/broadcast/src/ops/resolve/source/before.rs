@@ -53,5 +53,6 @@ fn translate(page: StreamAudienceResponse) -> Result<StreamRecipientsResponse, S
         cursor: page.cursor,
         zones: vec![],
         zone_of: vec![],
+        without_email: vec![],
     })
 }
