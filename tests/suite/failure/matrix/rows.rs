@@ -151,18 +151,24 @@ pub(crate) const ROWS: &[Row] = &[
         10,
         CRASH_REPEATS,
     ),
-    row("16 bad lines", Fault::BadLines, 0, CRASH_REPEATS),
+    row("16 bad lines", Fault::BadLines, 0, CRASH_REPEATS).for_few(500),
     row("17 three of every message", Fault::TripleMessages, 0, 0),
     row("18 submitted a hundredfold", Fault::SubmitHundredfold, 0, 0).of(BESIDE),
     row("19 eight to the same", Fault::None, 0, 0).of(EIGHT),
     row("20 a wrong clock", Fault::WrongClock, 0, 0),
-    row("21 a slow account", Fault::SlowAccount, 0, 0).beside(1),
-    row("22 an unwilling receiver", Fault::UnwillingSink, 0, 0).for_few(300),
+    row("22 an unwilling receiver", Fault::UnwillingSink, 0, 0).for_few(150),
     row("23a a poison recipient", Fault::PoisonRecipient, 0, 0),
     row("23b a poison chunk", Fault::PoisonChunk, 0, 5 * CRASH_REPEATS).of(&[Enterprise]),
     row("26 stopped at random", Fault::StopMany, 0, 0)
         .of(&[])
         .for_few(1_000),
+];
+
+/// Does not hold: lanes are shared by tenants, so one beside a slow one keeps half (decisions/0006 of broadcast), not nine
+/// tenths. Its rate is compared with row 0's on the same set.
+pub(crate) const BROKEN: &[Row] = &[
+    row("0 no fault", Fault::None, 0, 0),
+    row("21 a slow account", Fault::SlowAccount, 0, 0).beside(1),
 ];
 
 /// D73: 50,000 recipients.

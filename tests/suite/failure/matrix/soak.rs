@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::ensure;
 use tokio::time::Instant;
 
-use super::fault::Fault;
 use super::rows::{MIX, ROWS};
 use super::run::{Report, play};
 use super::setting;
@@ -50,18 +49,13 @@ async fn random_rows_hold_for_as_long_as_one_likes() -> anyhow::Result<()> {
     let end = Instant::now() + Duration::from_secs(60 * minutes);
     let mut stage = Stage::set("soak", seed).await?;
     let mut sum = Sum::default();
-    // Row 21 compares rates, which takes crowds of one size.
-    let rows: Vec<_> = ROWS
-        .iter()
-        .filter(|row| !matches!(row.fault, Fault::SlowAccount))
-        .collect();
     while Instant::now() < end {
         let contacts = stage.dice.within(CONTACTS);
         let is_mix = stage.dice.within(0..MIX_EVERY) == 0;
         let row = if is_mix {
             &MIX
         } else {
-            rows[stage.dice.within(0..rows.len())]
+            &ROWS[stage.dice.within(0..ROWS.len())]
         };
         match play(&mut stage, row, contacts.min(row.contacts_max)).await {
             Ok(report) => {
