@@ -37,7 +37,7 @@ pub(crate) struct Group {
     pub greeting: String,
     pub capacity: i32,
     pub seats_taken: i32,
-    /// Who answers for it and speaks in it; none for groups of old.
+    /// Who answers for it and speaks in it; none for groups of old. Where it has none, its series' owner speaks.
     pub owner_id: Option<MemberId>,
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: Timestamp,
