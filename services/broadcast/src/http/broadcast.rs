@@ -34,7 +34,7 @@ pub(super) async fn start_broadcast(
 
 /// List mass messages
 ///
-/// Newest first.
+/// Newest first. Which groups a post names is told by the mass message itself.
 #[utoipa::path(
     get, path = "/v1/broadcasts", tag = "broadcasts", params(PageQuery),
     responses((status = 200, body = Listing<Broadcast>))

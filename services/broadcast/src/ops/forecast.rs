@@ -46,7 +46,7 @@ pub(crate) async fn forecast(
     super::check_receipts(&mut tx, tenant, broadcast).await?;
     let tally = store::chunk::tally(&mut *tx, broadcast).await?;
     // As she who started it would take them.
-    let policy = found.to().policy(found.kind, found.started_by);
+    let policy = found.to.policy(found.kind, found.started_by);
     let plan = plan(&mut tx, tenant, &found, policy.scope, state.clock.now()).await?;
     drop(tx);
     let forecaster = Forecaster {
@@ -72,7 +72,7 @@ pub(crate) async fn forecast(
         },
     ];
     // A group's cap is the same for both kinds.
-    ways.retain(|way| way.way == Way::Tomorrow || found.to() == To::Contacts);
+    ways.retain(|way| way.way == Way::Tomorrow || found.to == To::Contacts);
     let mut outcomes: Outcomes = tally.outcomes;
     for outcome in Outcome::ALL {
         outcomes.add(outcome, count.outcomes.of(outcome));

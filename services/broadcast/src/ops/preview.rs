@@ -68,7 +68,7 @@ pub(crate) async fn preview_task(state: &State, agent: Agent, task: TaskId) -> R
     let recipients = store::task::recipients(&mut *tx, task, member, id, None, rows_max).await?;
     drop(tx);
     let contacts: Vec<_> = recipients.iter().map(|recipient| recipient.contact_id).collect();
-    let to = broadcast.to();
+    let to = broadcast.to;
     let same = Said {
         language: broadcast.content.as_ref().map(Content::language),
         text: broadcast.text,

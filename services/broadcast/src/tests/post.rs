@@ -79,7 +79,7 @@ async fn a_group_gets_a_post_once_from_its_owner() {
     let groups = scene.open_groups(&[one, two, two, NOBODY]);
     let started = scene.post(Kind::Enterprise, json!({})).await;
     let id = started.broadcast.broadcast_id;
-    assert_eq!((started.audience, started.broadcast.to()), (4, To::Groups));
+    assert_eq!((started.audience, started.broadcast.to), (4, To::Groups));
     assert!(started.broadcast.tags_all.is_empty(), "the guard is not shown");
     let mut shares: Vec<_> = started
         .tasks
