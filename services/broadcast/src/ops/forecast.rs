@@ -257,6 +257,10 @@ impl Forecaster<'_> {
     }
 
     async fn opted_out(&self) -> Result<Vec<ContactId>, Error> {
+        // A post is no message to anybody whose consent it could take.
+        if self.broadcast.to == To::Groups {
+            return Ok(vec![]);
+        }
         let mut tx = self.state.db.read(self.tenant).await?;
         Ok(store::forecast::opted_out(&mut *tx, self.tenant).await?)
     }
@@ -272,7 +276,8 @@ impl Forecaster<'_> {
     }
 
     async fn otherwise(&self, keeping: Option<Keeping>) -> Result<Vec<(MemberId, ContactId)>, Error> {
-        let Some(keeping) = keeping else {
+        // A group's cap is the same for both kinds.
+        let Some(keeping) = keeping.filter(|_| self.broadcast.to == To::Contacts) else {
             return Ok(vec![]);
         };
         let but_of = self.broadcast.broadcast_id;
