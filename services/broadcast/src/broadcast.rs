@@ -19,7 +19,7 @@ use crate::content::card::Card;
 use crate::content::said::Said;
 use crate::error::Error;
 use crate::outcome::Outcomes;
-use crate::post::PostIn;
+use crate::post::{PostIn, To};
 use crate::schedule::{Priority, Schedule};
 use crate::task::Task;
 use crate::zone::LocalTime;
@@ -169,7 +169,10 @@ pub(crate) struct Broadcast {
     pub tags_any: Vec<String>,
     /// The audience: contacts with all of these tags.
     pub tags_all: Vec<String>,
-    /// The groups it is posted in; absent when it goes to contacts.
+    /// Whether it goes to contacts, or into groups.
+    #[serde(default)]
+    pub to: To,
+    /// The groups it is posted in; null when it goes to contacts, and in lists, where `to` alone tells.
     #[serde(default)]
     pub post_in: Option<PostIn>,
     pub channel: ChannelName,
@@ -209,6 +212,7 @@ impl Broadcast {
             content: command.content.clone(),
             tags_any: audience.tags_any.names(),
             tags_all: audience.tags_all.names(),
+            to: To::of(command.post_in.as_ref()),
             post_in: command.post_in.clone(),
             channel: command.channel,
             rate_per_s: command.rate_per_s.map(|rate| rate.0),

@@ -40,7 +40,7 @@ pub(crate) struct Mailing {
     pub letter: Letter,
     /// Where e-mails go; empty but for those.
     pub mailboxes: Mailboxes,
-    /// The way out of marketing, which stands in every message.
+    /// The way out of marketing, which stands in every message to a contact; a post in groups has none.
     pub links: Links,
 }
 
@@ -171,7 +171,7 @@ impl Channel<'_> {
             .deliveries
             .extend(unwritten.into_iter().map(|(contact, why)| {
                 let (outcome, failure) = match why {
-                    Unwritten::Gone => (Outcome::NotAFriend, None),
+                    Unwritten::Gone | Unwritten::NoGroup => (Outcome::NotAFriend, None),
                     Unwritten::Render(_) => (Outcome::Dead, Some(Failure::Unwritten)),
                 };
                 Delivery {

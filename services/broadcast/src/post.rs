@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::audience::{GROUPS_MAX, MEMBERS_MAX, ids};
-use crate::broadcast::{AcceptBroadcast, Broadcast, ChannelName, HeldOutPpm, Kind};
+use crate::broadcast::{AcceptBroadcast, ChannelName, HeldOutPpm, Kind};
 use crate::cap::Policy;
 use crate::content::Content;
 use crate::error::Error;
@@ -23,6 +23,10 @@ pub(crate) enum To {
 }
 
 impl To {
+    pub(crate) fn of(post_in: Option<&PostIn>) -> Self {
+        post_in.map_or(Self::Contacts, |_| Self::Groups)
+    }
+
     /// The caps it takes when a member sends it: a group's are its own, whoever posts and as which kind.
     pub(crate) fn policy(self, kind: Kind, sender: MemberId) -> Policy {
         match self {
@@ -74,12 +78,6 @@ impl AcceptBroadcast {
             return Err(Error::PostHeldOut);
         }
         check_words(self.content.as_ref())
-    }
-}
-
-impl Broadcast {
-    pub(crate) fn to(&self) -> To {
-        self.post_in.as_ref().map_or(To::Contacts, |_| To::Groups)
     }
 }
 

@@ -75,8 +75,9 @@ pub(crate) struct PreviewBroadcast {
     /// For whom; when empty, for some of the audience.
     #[serde(default)]
     pub contact_ids: Shown,
+    /// Everybody when absent. Either this or `post_in`.
     #[serde(default)]
-    pub audience: Audience,
+    pub audience: Option<Audience>,
     /// Shows it for some of these groups, or for those whose ids stand in `contact_ids`.
     #[serde(default)]
     pub post_in: Option<PostIn>,
@@ -86,6 +87,14 @@ impl PreviewBroadcast {
     /// Whoever may start it may look at it first.
     pub(crate) fn check_starter(&self, role: Role) -> Result<(), Error> {
         self.kind.check_starter(role)
+    }
+
+    /// Whether it goes to contacts or into groups, not both. With neither, everybody is meant.
+    pub(crate) fn check_recipients(&self) -> Result<(), Error> {
+        match (&self.audience, &self.post_in) {
+            (Some(_), Some(_)) => Err(Error::ToBoth),
+            _ => Ok(()),
+        }
     }
 
     /// The member who would send it: the one who asks, or for each contact the last in touch.

@@ -22,6 +22,8 @@ pub(crate) enum Error {
     ContactForeign,
     #[error("capacity is {asked}, the policy allows 1 to {seats_max}")]
     CapacityOutOfRange { asked: i32, seats_max: i32 },
+    #[error("the owner is the nil id, which is nobody's")]
+    OwnerNil,
     #[error("no capacity profile is in effect for this kind of group")]
     NoCapacityProfile,
     #[error("all seats of the group are taken")]
@@ -88,6 +90,12 @@ impl From<Error> for Problem {
                 "capacity_out_of_range",
                 Some("capacity"),
                 "ask for fewer seats, or leave capacity out for as many as the policy allows",
+            ),
+            Error::OwnerNil => (
+                Invalid,
+                "owner_nil",
+                Some("owner_id"),
+                "name a member, or leave owner_id out to own it yourself",
             ),
             Error::NoCapacityProfile => (
                 Refused,

@@ -37,7 +37,7 @@ pub(crate) struct Group {
     pub greeting: String,
     pub capacity: i32,
     pub seats_taken: i32,
-    /// Who answers for it and speaks in it; none for groups of old.
+    /// Who answers for it and speaks in it; none for groups of old. Where it has none, its series' owner speaks.
     pub owner_id: Option<MemberId>,
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: Timestamp,
@@ -93,6 +93,14 @@ impl Terms {
     }
 }
 
+/// The member named, or whoever opens it. Peers take the nil id for nobody, so it is no member's.
+pub(crate) fn owner(named: Option<MemberId>, opener: MemberId) -> Result<MemberId, Error> {
+    match named {
+        Some(member) if member.0.is_nil() => Err(Error::OwnerNil),
+        named => Ok(named.unwrap_or(opener)),
+    }
+}
+
 impl Group {
     /// Opens a group of its own.
     pub(crate) fn open(
@@ -112,7 +120,7 @@ impl Group {
             greeting: command.greeting.map(String::from).unwrap_or_default(),
             capacity: terms.capacity(command.capacity)?,
             seats_taken: 0,
-            owner_id: Some(command.owner_id.unwrap_or(opener)),
+            owner_id: Some(owner(command.owner_id, opener)?),
             opened_at: now,
         })
     }
@@ -156,6 +164,15 @@ mod tests {
             ..TERMS
         };
         assert!(matches!(terms.capacity(Some(1)), Err(Error::NoCapacityProfile)));
+    }
+
+    #[test]
+    fn it_is_owned_by_whoever_is_named_or_opens_it_and_never_by_nobody() {
+        let (opener, named) = (MemberId::new(), MemberId::new());
+        assert_eq!(owner(None, opener).unwrap(), opener);
+        assert_eq!(owner(Some(named), opener).unwrap(), named);
+        let nobody = MemberId(uuid::Uuid::nil());
+        assert!(matches!(owner(Some(nobody), opener), Err(Error::OwnerNil)));
     }
 
     #[test]

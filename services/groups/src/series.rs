@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::Error;
-use crate::group::{Group, GroupKind, Terms};
+use crate::group::{Group, GroupKind, Terms, owner};
 
 /// Groups that open one after another as each fills.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -75,7 +75,7 @@ impl Series {
             capacity: terms.capacity(command.capacity)?,
             groups_opened: 0,
             current_group_id: GroupId::default(),
-            owner_id: Some(command.owner_id.unwrap_or(opener)),
+            owner_id: Some(owner(command.owner_id, opener)?),
             opened_at: now,
         };
         let first = series.open_next(terms, now)?;
@@ -159,6 +159,16 @@ mod tests {
             series.open_next(TERMS, Timestamp::UNIX_EPOCH).unwrap().capacity,
             400
         );
+    }
+
+    #[test]
+    fn a_series_is_never_owned_by_nobody() {
+        let command = serde_json::json!({
+            "name": "s", "theme": "t", "benefit": "b", "owner_id": uuid::Uuid::nil()
+        });
+        let command = serde_json::from_value(command).unwrap();
+        let opened = Series::open(command, OPENER, TERMS, Timestamp::UNIX_EPOCH);
+        assert!(matches!(opened, Err(Error::OwnerNil)));
     }
 
     #[test]

@@ -32,6 +32,21 @@ fn it_says_one_thing() {
 }
 
 #[test]
+fn an_answer_kept_by_a_version_before_posts_still_decodes() {
+    let own = Broadcast::accept(
+        &command("member"),
+        Said::plain("x"),
+        MemberId::new(),
+        Timestamp::UNIX_EPOCH,
+    );
+    let mut kept = serde_json::to_value(&own).unwrap();
+    for field in ["to", "post_in"] {
+        kept.as_object_mut().unwrap().remove(field).unwrap();
+    }
+    assert_eq!(serde_json::from_value::<Broadcast>(kept).unwrap(), own);
+}
+
+#[test]
 fn tags_and_rate_are_bounded() {
     assert!(serde_json::from_value::<Tags>(json!(vec!["a"; 20])).is_ok());
     assert!(serde_json::from_value::<Tags>(json!(vec!["a"; 21])).is_err());

@@ -26,6 +26,9 @@ const SHOP_PARAMETER: &str = "st";
 pub(crate) enum Unwritten {
     #[error("the contact is nobody who may be written to any more")]
     Gone,
+    /// Of a post in groups.
+    #[error("it is no group one may post in")]
+    NoGroup,
     #[error(transparent)]
     Render(#[from] RenderError),
 }

@@ -17,8 +17,9 @@ use crate::{State, ops, store};
 /// Start a mass message
 ///
 /// Of the kind `member`: by anybody who serves contacts, to their own. Of the kind `enterprise`: by operators, to the
-/// contacts of the whole tenant, each by the member who was last in touch. It is sent once each sending member has
-/// confirmed her share.
+/// contacts of the whole tenant, each by the member who was last in touch. With `post_in` it goes into groups instead: of
+/// the kind `member` into those that whoever starts it owns, of the kind `enterprise` into any of the tenant's, each from
+/// its owner. It is sent once each sending member has confirmed her share.
 #[utoipa::path(
     post, path = "/v1/broadcasts", tag = "broadcasts", params(IdempotencyKey), request_body = AcceptBroadcast,
     responses((status = 202, body = Broadcast))
@@ -34,7 +35,7 @@ pub(super) async fn start_broadcast(
 
 /// List mass messages
 ///
-/// Newest first.
+/// Newest first. Which groups a post names is told by the mass message itself.
 #[utoipa::path(
     get, path = "/v1/broadcasts", tag = "broadcasts", params(PageQuery),
     responses((status = 200, body = Listing<Broadcast>))

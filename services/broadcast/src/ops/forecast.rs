@@ -46,7 +46,7 @@ pub(crate) async fn forecast(
     super::check_receipts(&mut tx, tenant, broadcast).await?;
     let tally = store::chunk::tally(&mut *tx, broadcast).await?;
     // As she who started it would take them.
-    let policy = found.to().policy(found.kind, found.started_by);
+    let policy = found.to.policy(found.kind, found.started_by);
     let plan = plan(&mut tx, tenant, &found, policy.scope, state.clock.now()).await?;
     drop(tx);
     let forecaster = Forecaster {
@@ -72,7 +72,7 @@ pub(crate) async fn forecast(
         },
     ];
     // A group's cap is the same for both kinds.
-    ways.retain(|way| way.way == Way::Tomorrow || found.to() == To::Contacts);
+    ways.retain(|way| way.way == Way::Tomorrow || found.to == To::Contacts);
     let mut outcomes: Outcomes = tally.outcomes;
     for outcome in Outcome::ALL {
         outcomes.add(outcome, count.outcomes.of(outcome));
@@ -257,6 +257,10 @@ impl Forecaster<'_> {
     }
 
     async fn opted_out(&self) -> Result<Vec<ContactId>, Error> {
+        // A post is no message to anybody whose consent it could take.
+        if self.broadcast.to == To::Groups {
+            return Ok(vec![]);
+        }
         let mut tx = self.state.db.read(self.tenant).await?;
         Ok(store::forecast::opted_out(&mut *tx, self.tenant).await?)
     }
@@ -272,7 +276,8 @@ impl Forecaster<'_> {
     }
 
     async fn otherwise(&self, keeping: Option<Keeping>) -> Result<Vec<(MemberId, ContactId)>, Error> {
-        let Some(keeping) = keeping else {
+        // A group's cap is the same for both kinds.
+        let Some(keeping) = keeping.filter(|_| self.broadcast.to == To::Contacts) else {
             return Ok(vec![]);
         };
         let but_of = self.broadcast.broadcast_id;

@@ -21,6 +21,7 @@ use crate::post::{PostIn, To, check_words};
 use crate::preview::{Preview, PreviewBroadcast, SHOWN_MAX};
 use crate::split::Entry;
 use crate::store;
+use crate::task::Recipient;
 
 /// For the contacts named, or for some of the audience.
 pub(crate) async fn preview(
@@ -29,6 +30,7 @@ pub(crate) async fn preview(
     command: &PreviewBroadcast,
 ) -> Result<Vec<Preview>, Error> {
     command.check_starter(agent.role)?;
+    command.check_recipients()?;
     let same = said(command.text.as_deref(), command.content.as_ref())?;
     let sender = command.sender(agent);
     if let Some(post_in) = &command.post_in {
@@ -38,7 +40,8 @@ pub(crate) async fn preview(
     let sampled;
     let contacts = match command.contact_ids.contacts() {
         [] => {
-            sampled = sample(state, agent, &command.audience, sender).await?;
+            let audience = command.audience.clone().unwrap_or_default();
+            sampled = sample(state, agent, &audience, sender).await?;
             sampled.as_slice()
         }
         named => named,
@@ -67,17 +70,16 @@ pub(crate) async fn preview_task(state: &State, agent: Agent, task: TaskId) -> R
     let (member, id) = (agent.member, broadcast.broadcast_id);
     let recipients = store::task::recipients(&mut *tx, task, member, id, None, rows_max).await?;
     drop(tx);
-    let contacts: Vec<_> = recipients.iter().map(|recipient| recipient.contact_id).collect();
-    let to = broadcast.to();
     let same = Said {
         language: broadcast.content.as_ref().map(Content::language),
         text: broadcast.text,
         attachments: broadcast.attachments,
     };
-    if to == To::Groups {
-        let show = |group| Preview::new(group, Some(agent.member), Ok(same.clone()));
-        return Ok(contacts.into_iter().map(show).collect());
+    if broadcast.to == To::Groups {
+        let show = |it: Recipient| Preview::new(it.contact_id, Some(agent.member), posted(&same, it.state));
+        return Ok(recipients.into_iter().map(show).collect());
     }
+    let contacts: Vec<_> = recipients.iter().map(|recipient| recipient.contact_id).collect();
     let mut people = people(state, agent.tenant, &contacts, Some(agent.member)).await?;
     let content = broadcast.content.as_ref();
     let show_one = |contact| {
@@ -133,14 +135,16 @@ async fn posts(
         entries.extend(page.entries);
     }
     let step = entries.len().div_ceil(SHOWN_MAX).max(1);
-    let show = |entry: Entry| {
-        let written = match entry.ends {
-            None => Ok(same.clone()),
-            Some(_) => Err(Unwritten::Gone),
-        };
-        Preview::new(entry.contact, Some(entry.member), written)
-    };
+    let show = |entry: Entry| Preview::new(entry.contact, Some(entry.member), posted(same, entry.ends));
     Ok(entries.into_iter().step_by(step).map(show).collect())
+}
+
+/// The words of all, unless it is known already that the group can't be posted in.
+fn posted(same: &Said, end: Option<Outcome>) -> Result<Said, Unwritten> {
+    match end {
+        Some(Outcome::NotAFriend) => Err(Unwritten::NoGroup),
+        _ => Ok(same.clone()),
+    }
 }
 
 /// Some of the audience, from all over its first page.

@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use crate::broadcast::{Broadcast, ChannelName, Kind, State};
 use crate::content::Content;
 use crate::content::card::Card;
-use crate::post::PostIn;
+use crate::post::{PostIn, To};
 use crate::schedule::{Priority, Schedule};
 use crate::zone::LocalTime;
 
@@ -61,6 +61,7 @@ struct Row {
     content: Option<Json<Content>>,
     tags_any: Vec<String>,
     tags_all: Vec<String>,
+    to: To,
     post_in: Option<Json<PostIn>>,
     channel: ChannelName,
     rate_per_s: Option<i32>,
@@ -88,6 +89,7 @@ impl From<Row> for Broadcast {
             content: row.content.map(|content| content.0),
             tags_any: row.tags_any,
             tags_all: row.tags_all,
+            to: row.to,
             post_in: row.post_in.map(|post_in| post_in.0),
             channel: row.channel,
             rate_per_s: row.rate_per_s,
@@ -110,6 +112,7 @@ pub(crate) async fn find(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Resu
         Row,
         r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text,
              attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>", tags_any, tags_all,
+             case when post_in is null then 'contacts' else 'groups' end as "to!: To",
              post_in as "post_in: Json<PostIn>",
              channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
              send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
@@ -150,7 +153,7 @@ pub(crate) async fn lock(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Resu
     .map(|row| row.is_some())
 }
 
-/// Newest first.
+/// Newest first, without the groups that posts name: 82 kB of ids each.
 pub(crate) async fn page(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
@@ -161,7 +164,8 @@ pub(crate) async fn page(
         Row,
         r#"select broadcast_id as "broadcast_id: _", kind as "kind: Kind", title, text,
              attachments as "attachments: Json<Vec<Card>>", content as "content: Json<Content>", tags_any, tags_all,
-             post_in as "post_in: Json<PostIn>",
+             case when post_in is null then 'contacts' else 'groups' end as "to!: To",
+             null::jsonb as "post_in?: Json<PostIn>",
              channel as "channel: ChannelName", rate_per_s, priority as "priority: Priority",
              send_at as "send_at?: jiff_sqlx::Timestamp", send_until as "send_until?: jiff_sqlx::Timestamp",
              send_at_local as "send_at_local?: jiff_sqlx::DateTime",

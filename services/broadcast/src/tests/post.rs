@@ -1,5 +1,8 @@
 //! Posts in groups: one delivery for a group, from its owner, beside whatever its contacts get (D85).
 
+mod ending;
+mod preview;
+
 use chassis::auth::Role;
 use contracts::{BroadcastId, ContactId, GroupId, MemberId};
 use futures::TryStreamExt as _;
@@ -16,8 +19,8 @@ use crate::forecast::Way;
 use crate::message;
 use crate::ops;
 use crate::post::To;
-use crate::preview::PreviewBroadcast;
 use crate::report::Format;
+use crate::store;
 
 /// Who starts what, and in which groups it is posted by whom.
 type Case = (Kind, Value, Vec<(GroupId, MemberId)>);
@@ -79,7 +82,7 @@ async fn a_group_gets_a_post_once_from_its_owner() {
     let groups = scene.open_groups(&[one, two, two, NOBODY]);
     let started = scene.post(Kind::Enterprise, json!({})).await;
     let id = started.broadcast.broadcast_id;
-    assert_eq!((started.audience, started.broadcast.to()), (4, To::Groups));
+    assert_eq!((started.audience, started.broadcast.to), (4, To::Groups));
     assert!(started.broadcast.tags_all.is_empty(), "the guard is not shown");
     let mut shares: Vec<_> = started
         .tasks
@@ -262,52 +265,6 @@ async fn many_groups_come_in_pages_and_a_broken_stream_goes_on() {
 }
 
 #[tokio::test]
-async fn a_cancelled_post_leaves_its_groups_to_others() {
-    let scene = Scene::new(&[]).await;
-    let (receiver, url) = Receiver::taking().await;
-    scene.set_webhook(&url).await;
-    scene.open_groups(&[scene.members[0]; 5]);
-    let id = scene
-        .post(Kind::Enterprise, json!({}))
-        .await
-        .broadcast
-        .broadcast_id;
-    scene.confirm_all(id).await;
-    ops::pause(&scene.state, scene.operator(), id).await.unwrap();
-    assert!(scene.hints().await.is_empty());
-    ops::resume(&scene.state, scene.operator(), id).await.unwrap();
-    // Claimed by a worker that dies before its first call: five are in doubt, and keep their cap.
-    let hint = scene.hints().await[0];
-    ops::claim(&scene.state, hint).await.unwrap();
-    assert_eq!(
-        scene.count("select count(*) from cap where kind = 'group'").await,
-        5
-    );
-    scene
-        .force("update chunk set lease_until = now() - interval '1 second', attempts = 0")
-        .await; // as if it were known
-    ops::cancel(&scene.state, scene.operator(), id).await.unwrap();
-    scene.send(hint).await.unwrap();
-    scene.end().await;
-    let done = scene.progress(id).await;
-    assert_eq!(
-        (done.outcomes.cancelled, done.broadcast.state),
-        (5, State::Cancelled)
-    );
-    assert_eq!(scene.count("select count(*) from cap").await, 0);
-    let next = scene.post(Kind::Enterprise, json!({})).await;
-    assert_eq!(
-        scene
-            .carry_out(next.broadcast.broadcast_id)
-            .await
-            .outcomes
-            .delivered,
-        5
-    );
-    assert_eq!(receiver.calls(), 5);
-}
-
-#[tokio::test]
 async fn what_makes_no_sense_in_a_group_is_refused() {
     let scene = Scene::new(&[]).await;
     let refused = async |change: Value| {
@@ -335,35 +292,30 @@ async fn what_makes_no_sense_in_a_group_is_refused() {
 }
 
 #[tokio::test]
-async fn a_preview_shows_the_groups_and_who_speaks() {
+async fn lists_tell_posts_apart_without_the_groups_they_name() {
     let scene = Scene::new(&[]).await;
-    let (one, two) = (scene.members[0], scene.members[1]);
-    let groups = scene.open_groups(&[two; 40]);
-    let preview = async |command: Value| {
-        let command: PreviewBroadcast = serde_json::from_value(command).unwrap();
-        ops::preview(&scene.state, scene.agent(one, Role::Operator), &command).await
-    };
-    let some = preview(json!({"kind": "enterprise", "text": "x", "post_in": {}}))
+    let (_receiver, url) = Receiver::taking().await;
+    scene.set_webhook(&url).await;
+    let groups = scene.open_groups(&[scene.members[0]; 2]);
+    scene.audience(1);
+    let to_contacts = scene.start(Kind::Enterprise).await;
+    let posted = scene.post(Kind::Enterprise, json!({"groups": groups})).await;
+    let named = posted.broadcast.post_in.map(|post_in| post_in.groups);
+    assert_eq!(named, Some(groups), "on its own it tells which");
+
+    let mut tx = scene.state.db.read(scene.tenant).await.unwrap();
+    let listed = store::broadcast::page(&mut *tx, scene.tenant, None, 10)
         .await
         .unwrap();
-    assert_eq!(some.len(), 10);
-    assert!(
-        some.iter()
-            .all(|it| it.member_id == Some(two) && it.problem.is_none())
-    );
-    let stranger = GroupId::new();
-    let named = json!({
-        "kind": "enterprise", "text": "x", "post_in": {}, "contact_ids": [groups[39], stranger]
-    });
-    let named = preview(named).await.unwrap();
-    let shown: Vec<_> = named
-        .iter()
-        .map(|it| (it.contact_id.0, it.said.is_some()))
+    let listed: Vec<_> = listed
+        .into_iter()
+        .map(|it| (it.broadcast_id, it.to, it.post_in))
         .collect();
-    assert_eq!(shown, [(groups[39].0, true), (stranger.0, false)]);
-    let content = json!({"language": "zh", "variants": {"zh": {"text": "{{contact.name|亲}}"}}});
-    let personal = preview(json!({"kind": "enterprise", "content": content, "post_in": {}})).await;
-    assert!(matches!(personal, Err(Error::PostPersonal)));
+    let newest_first = [
+        (posted.broadcast.broadcast_id, To::Groups, None),
+        (to_contacts, To::Contacts, None),
+    ];
+    assert_eq!(listed, newest_first);
 }
 
 #[tokio::test]

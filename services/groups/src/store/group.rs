@@ -94,8 +94,9 @@ async fn page_of_series(
     .await
 }
 
-/// At most `limit` groups of contacts after a given one with who owns each, in the order of their ids: those named or
-/// owned by one of these members, or all when nothing is named.
+/// At most `limit` groups for contacts after a given one with who owns each, in the order of their ids: those named or
+/// owned by one of these members, or all when nothing is named. One that a version before opened in a series has no owner
+/// of its own: its series' owner owns it.
 pub(crate) async fn owners(
     db: impl PgExecutor<'_>,
     groups: &[GroupId],
@@ -103,13 +104,48 @@ pub(crate) async fn owners(
     after: GroupId,
     limit: i64,
 ) -> Result<Vec<(GroupId, Option<MemberId>)>, sqlx::Error> {
+    if groups.is_empty() && owned_by.is_empty() {
+        return owners_of_all(db, after, limit).await;
+    }
+    // Each branch has an index of its own; joined by `or` they walked along all of the tenant's groups.
     sqlx::query!(
-        r#"select group_id as "group: GroupId", owner_id as "owner: MemberId" from groups
-           where kind = 'external' and group_id > $3
-             and (cardinality($1::uuid[]) + cardinality($2::uuid[]) = 0 or group_id = any($1) or owner_id = any($2))
+        r#"select group_id as "group!: GroupId", owner_id as "owner?: MemberId"
+           from (
+             (select group_id, coalesce(owner_id, (
+                       select series.owner_id from series
+                       where series.tenant_id = groups.tenant_id and series.series_id = groups.series_id)) as owner_id
+              from groups where kind = 'external' and group_id = any($1) and group_id > $3
+              order by group_id limit $4)
+             union
+             (select group_id, owner_id from groups
+              where kind = 'external' and owner_id = any($2) and group_id > $3
+              order by group_id limit $4)
+             union
+             (select groups.group_id, series.owner_id
+              from series join groups using (tenant_id, series_id)
+              where kind = 'external' and series.owner_id = any($2) and groups.owner_id is null and groups.group_id > $3
+              order by groups.group_id limit $4)) as named
            order by group_id limit $4"#,
         groups as &[GroupId],
         owned_by as &[MemberId],
+        after.0,
+        limit,
+    )
+    .fetch_all(db)
+    .await
+    .map(|rows| rows.into_iter().map(|row| (row.group, row.owner)).collect())
+}
+
+async fn owners_of_all(
+    db: impl PgExecutor<'_>,
+    after: GroupId,
+    limit: i64,
+) -> Result<Vec<(GroupId, Option<MemberId>)>, sqlx::Error> {
+    sqlx::query!(
+        r#"select group_id as "group!: GroupId", coalesce(owner_id, (
+             select series.owner_id from series
+             where series.tenant_id = groups.tenant_id and series.series_id = groups.series_id)) as "owner?: MemberId"
+           from groups where kind = 'external' and group_id > $1 order by group_id limit $2"#,
         after.0,
         limit,
     )

@@ -194,9 +194,10 @@ async fn owners_of_groups_come_in_pages_and_only_of_the_groups_asked_for() {
     .await;
     let staff =
         open(serde_json::json!({ "name": "g", "theme": "t", "benefit": "b", "kind": "internal" })).await;
-    let of_old = "update groups set owner_id = null where group_id = $1";
+    // As a version before opens them: a group of its own has nobody then, one of a series the series' owner.
+    let of_old = "update groups set owner_id = null where group_id = any($1)";
     sqlx::query(of_old)
-        .bind(single.group_id.0)
+        .bind(vec![single.group_id.0, of_series[1].group_id.0])
         .execute(&house.database.superuser)
         .await
         .unwrap();
@@ -228,6 +229,19 @@ async fn owners_of_groups_come_in_pages_and_only_of_the_groups_asked_for() {
     assert_eq!(ask(tenant, &[], &[], "").await, all, "without the employees'");
     assert_eq!(ask(tenant, &[], &[], &all[0].0.to_string()).await, all[1..]);
     assert_eq!(ask(tenant, &[], &[other], "").await, [(hers, other)]);
+    let openers: Vec<_> = all
+        .iter()
+        .copied()
+        .filter(|(_, owner)| *owner == opener)
+        .collect();
+    assert_eq!(ask(tenant, &[], &[opener], "").await, openers);
+    assert_eq!(
+        ask(tenant, &[], &[opener], &openers[0].0.to_string()).await,
+        openers[1..]
+    );
+    let unowned = of_series[1].group_id;
+    assert_eq!(ask(tenant, &[unowned], &[other], "").await.len(), 2);
+    assert_eq!(ask(tenant, &[unowned], &[opener], "").await, openers, "each once");
     let mut two = vec![(single.group_id, nobody), (hers, other)];
     two.sort();
     let named = [staff, single.group_id, GroupId::new()];
@@ -256,4 +270,44 @@ async fn owners_of_groups_come_in_pages_and_only_of_the_groups_asked_for() {
     );
     let denied = refused("referral", vec![], vec![]).await;
     assert_eq!(denied, tonic::Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn owners_of_very_many_groups_come_in_pages_and_a_broken_stream_goes_on() {
+    let house = House::open().await;
+    let (tenant, owner) = (house.operator.tenant, MemberId::new());
+    let more = "
+        insert into groups (tenant_id, group_id, kind, name, theme, benefit, greeting, capacity, opened_at, owner_id)
+        select $1, uuidv7(), 'external', 'g', 't', 'b', '', 5, now(), $2 from generate_series(1, 10001)";
+    sqlx::query(more)
+        .bind(tenant.0)
+        .bind(owner.0)
+        .execute(&house.database.superuser)
+        .await
+        .unwrap();
+    let ask = async |owned_by: &[MemberId], cursor: &str| {
+        let request = StreamOwnersRequest {
+            owned_by: owned_by.iter().map(ToString::to_string).collect(),
+            cursor: cursor.to_owned(),
+            ..StreamOwnersRequest::default()
+        };
+        let answer = house
+            .state
+            .stream_owners(from("broadcast", tenant, request))
+            .await;
+        let pages = answer.unwrap().into_inner().map(Result::unwrap);
+        pages.collect::<Vec<_>>().await
+    };
+    for owned_by in [vec![], vec![owner]] {
+        let pages = ask(&owned_by, "").await;
+        let groups: Vec<Vec<GroupId>> = pages
+            .iter()
+            .map(|page| unpack(&page.group_ids).unwrap())
+            .collect();
+        assert_eq!(groups.iter().map(Vec::len).collect::<Vec<_>>(), [10_000, 1]);
+        assert!(groups.concat().is_sorted_by(|one, next| one < next));
+        let owners: Vec<MemberId> = unpack(&pages[0].owner_ids).unwrap();
+        assert!(owners.len() == 10_000 && owners.iter().all(|it| *it == owner));
+        assert_eq!(ask(&owned_by, &pages[0].cursor).await, pages[1..]);
+    }
 }

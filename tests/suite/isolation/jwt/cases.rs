@@ -1,6 +1,6 @@
 //! The tokens that prove nothing, each with what is wrong with it.
 
-use contracts::TenantId;
+use contracts::{MemberId, TenantId};
 use serde_json::{Value, json};
 use testkit::Stack;
 
@@ -27,6 +27,8 @@ pub(super) struct Forge {
     pub(super) stranger: Key,
     pub(super) target: String,
     pub(super) tenant: TenantId,
+    /// For whom the right login is.
+    pub(super) member: MemberId,
     /// Where a stranger publishes a key of the login's name.
     pub(super) strangers_url: String,
 }
@@ -47,13 +49,15 @@ impl Forge {
             stranger: Key::from_seed(login_kid, super::STRANGER_SEED),
             target: target.to_owned(),
             tenant: TenantId::new(),
+            member: MemberId::new(),
             strangers_url: strangers_url.to_owned(),
         })
     }
 
-    /// Tokens that are right: whoever refuses one of them refuses everything.
+    /// Tokens that are right, always for the same two: whoever refuses one of them refuses everything.
     pub(super) fn right(&self) -> [String; 2] {
-        let (member, service) = (member(self.tenant), self.service());
+        let member = with(member(self.tenant), "sub", json!(self.member));
+        let service = self.service();
         [
             self.login.sign(self.login.header(), member),
             self.peer.sign(self.peer.header(), service),
