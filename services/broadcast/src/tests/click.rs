@@ -7,7 +7,7 @@ use testkit::Stack;
 
 use super::scene::Scene;
 use crate::click::{Click, ClickFigures, Token};
-use crate::content::letter::SHOP_LINK;
+use crate::content::letter::{SEAL_CHARS, SHOP_LINK};
 use crate::content::short::LinkNo;
 use crate::error::Error;
 use crate::ops::{self, old};
@@ -130,6 +130,7 @@ async fn a_short_link_leads_where_the_content_says_and_tells_who_came() {
         .into_owned();
     let expected = [scene.tenant.0, broadcast.0, scene.members[1].0, contacts[1].0];
     assert_eq!(seals.open(SHOP_LINK, &seal), Some(expected));
+    assert_eq!(seal.len(), SEAL_CHARS);
 
     // Nothing in the address says where to, and nothing of it can be changed.
     let elsewhere = [
