@@ -95,6 +95,26 @@ pub(crate) async fn count(
     .map(drop)
 }
 
+/// Forgets which links the contact followed, of any mass message; figures stay.
+pub(crate) async fn forget(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    contact: ContactId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from click using (
+           select broadcast_id, link from click
+           where tenant_id = $1 and contact_id = $2 order by broadcast_id, link for update) as picked
+         where click.tenant_id = $1 and click.contact_id = $2
+           and click.broadcast_id = picked.broadcast_id and click.link = picked.link",
+        tenant.0,
+        contact.0,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
 /// Of all links of a mass message together.
 pub(crate) async fn total(db: impl PgExecutor<'_>, broadcast: BroadcastId) -> sqlx::Result<ClickFigures> {
     sqlx::query_as!(

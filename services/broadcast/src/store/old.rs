@@ -100,7 +100,7 @@ pub(crate) async fn forget_clicks(
     sqlx::query!(
         "delete from click using (
            select contact_id, link from click
-           where tenant_id = $1 and broadcast_id = $2 order by contact_id, link limit $3) as picked
+           where tenant_id = $1 and broadcast_id = $2 order by contact_id, link limit $3 for update) as picked
          where click.tenant_id = $1 and click.broadcast_id = $2
            and click.contact_id = picked.contact_id and click.link = picked.link",
         tenant.0,

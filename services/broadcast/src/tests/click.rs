@@ -5,6 +5,7 @@ use contracts::{BroadcastId, ContactId, MessageId, TenantId};
 use serde_json::{Value, json};
 use testkit::Stack;
 
+use super::consent::says;
 use super::scene::Scene;
 use crate::click::{Click, ClickFigures, Token};
 use crate::content::letter::{SEAL_CHARS, SHOP_LINK};
@@ -230,6 +231,30 @@ async fn who_follows_a_link_is_counted_once_and_programs_apart() {
         scene.count("select count(distinct contact_id) from click").await,
         2
     );
+}
+
+#[tokio::test]
+async fn who_withdraws_consent_is_no_longer_known_to_have_clicked() {
+    let scene = Scene::new(&[]).await;
+    let contacts = scene.audience(3);
+    let broadcast = scene.sent(&content()).await;
+    scene.wait().await;
+    for contact in &contacts {
+        let [shop, _] = scene.short_links(*contact).await;
+        ops::follow(&scene.state, &shop, false).await.unwrap();
+    }
+    scene.count_clicks().await;
+    let before = scene.figures(broadcast).await;
+    let known = "select count(distinct contact_id) from click";
+    assert_eq!((before.clickers, scene.count(known).await), (3, 3));
+
+    let link = scene.link(contacts[0]).await;
+    ops::opt_out(&scene.state, &link).await.unwrap();
+    assert_eq!(scene.count(known).await, 2);
+    says(&scene, contacts[1], false, 0).await;
+    says(&scene, contacts[2], true, 0).await;
+    assert_eq!(scene.count(known).await, 1);
+    assert_eq!(scene.figures(broadcast).await, before);
 }
 
 #[tokio::test]
