@@ -20,7 +20,7 @@ create table click_count (
   clicks bigint not null,
   -- Contacts, once.
   clickers bigint not null,
-  -- By programs that look at links before people do, or so soon after delivery that it will have been one.
+  -- By programs that say so; and too near to the receipt, which most often is one that does not.
   bots bigint not null,
   early bigint not null,
   primary key (tenant_id, broadcast_id, link)

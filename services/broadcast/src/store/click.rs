@@ -39,7 +39,7 @@ pub(crate) async fn behind(
 /// Counts clicks on the links of one mass message. Of a contact the first on each link has a row, and the first on any of
 /// them, unless they have withdrawn their consent, or it is summed up: then whoever comes again would be counted again, and
 /// kept for ever. Who sums it up waits for this and this for them (`store::old::lock`). Too early is what follows the
-/// receipt at once, or comes before it.
+/// receipt at once, or comes before it: a receipt has the time of its sub-batch, whose first may have had theirs long ago.
 pub(crate) async fn count(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
