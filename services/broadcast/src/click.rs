@@ -171,7 +171,7 @@ pub(crate) struct ClickFigures {
     /// Contacts who followed one, once; of those who withdrew their consent nobody is known.
     pub clickers: i64,
     /// Before the receipt is written or within two seconds after it, most of them by programs; not in `clicks`. A receipt is
-    /// written when up to 50 recipients that are sent to together are done: of a slow channel people are among these.
+    /// written when all who are sent to together are done: over a slow channel people are among these.
     pub early: i64,
     /// By programs that say so: crawlers, previews, prefetching; not in `clicks`.
     pub bots: i64,

@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use testkit::Stack;
 
 use super::consent::says;
+use super::old::{age, keep, with_old_weeks};
 use super::scene::Scene;
 use crate::click::{Click, ClickFigures, Token};
 use crate::content::letter::{SEAL_CHARS, SHOP_LINK};
 use crate::content::short::LinkNo;
 use crate::error::Error;
-use crate::ops::{self, old};
+use crate::ops;
 use crate::store;
 
 fn content() -> Value {
@@ -318,31 +319,36 @@ async fn the_report_tells_reads_and_clicks_where_they_are_known() {
 
 #[tokio::test]
 async fn who_clicked_is_forgotten_with_the_receipts_and_figures_stay() {
-    let scene = Scene::new(&[]).await;
+    let scene = with_old_weeks().await;
     let contacts = scene.audience(2);
-    let broadcast = scene.sent(&content()).await;
+    let (old, young) = (scene.sent(&content()).await, scene.sent(&content()).await);
     scene.wait().await;
-    let [shop, _] = scene.short_links(contacts[0]).await;
-    ops::follow(&scene.state, &shop, false).await.unwrap();
-    scene.count_clicks().await;
-    let before = scene.figures(broadcast).await;
-    // Receipts themselves are of this week, and stay.
-    scene
-        .force("update broadcast set finished_at = now() - interval '1 year'")
-        .await;
-    while old::keep_receipts(&scene.state).await.unwrap() {}
-    assert_eq!(
-        scene.count("select count(*) from click").await,
-        2,
-        "it is a young one"
-    );
-    let mut tx = scene.state.db.begin(scene.tenant).await.unwrap();
-    for left in [1, 1, 0] {
-        let gone = store::old::forget_clicks(&mut *tx, scene.tenant, broadcast, 1)
-            .await
-            .unwrap();
-        assert_eq!(gone, left);
-    }
-    tx.commit().await.unwrap();
-    assert_eq!(scene.figures(broadcast).await, before);
+    let follow = async |broadcast| {
+        scene.state.clicks.note(Click {
+            tenant: scene.tenant,
+            broadcast,
+            contact: contacts[0],
+            link: LinkNo::SHOP,
+            at: scene.state.clock.now(),
+            is_bot: false,
+        });
+        scene.count_clicks().await;
+    };
+    follow(old).await;
+    follow(young).await;
+    let rows = "select count(*) from click";
+    assert_eq!(scene.count(rows).await, 4, "of each the shop's and any");
+
+    let old = age(&scene, old, 30).await;
+    let before = scene.figures(old).await;
+    assert_eq!((before.clicks, before.clickers), (1, 1));
+    keep(&scene).await;
+    assert_eq!(scene.count(rows).await, 2, "the young one's");
+    assert_eq!(scene.figures(old).await, before);
+
+    // Whoever comes late is counted, and neither known nor counted as another one.
+    follow(old).await;
+    assert_eq!(scene.count(rows).await, 2);
+    let clicks = before.clicks + 1;
+    assert_eq!(scene.figures(old).await, ClickFigures { clicks, ..before });
 }
