@@ -275,7 +275,7 @@ impl Query {
 }
 
 /// The tables of receipts that a plan reads.
-fn parts_read<'a>(plan: &'a [String]) -> BTreeSet<&'a str> {
+fn parts_read(plan: &[String]) -> BTreeSet<&str> {
     plan.iter()
         .filter(|line| line.contains("Scan"))
         .filter_map(|line| line.split(" on ").nth(1)?.split(' ').next())
