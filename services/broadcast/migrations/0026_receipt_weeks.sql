@@ -2,6 +2,10 @@
 -- mass message begins with the milliseconds at which it was made (UUIDv7), so a range of ids is a range of time: key,
 -- columns and conflicts stay as they are, and a version before goes on.
 
+-- Both are locked at once and in the order in which everybody locks them: the other way round, a sender that holds the one
+-- and this, which holds the other, would wait for each other.
+lock table broadcast, receipt in access exclusive mode;
+
 -- The first id that can be made at this time.
 create function first_id(at timestamptz) returns uuid
 language sql immutable parallel safe

@@ -1,5 +1,6 @@
 -- Who followed a link of a mass message, where links are short ones of ours: the first time of each contact and link.
--- Link 0 is any of them, so its rows are whoever followed one at all. Only of contacts who have not withdrawn their consent.
+-- Link 0 is any of them, so its rows are whoever followed one at all. Only of contacts who have not withdrawn their consent:
+-- who does takes theirs along.
 create table click (
   tenant_id uuid not null,
   broadcast_id uuid not null,
@@ -8,6 +9,7 @@ create table click (
   at timestamptz not null,
   primary key (tenant_id, broadcast_id, contact_id, link)
 );
+create index click_contact on click (tenant_id, contact_id);
 
 -- The figures of each link, and under 0 of all: those stay when the rows above are forgotten with the receipts.
 create table click_count (
@@ -18,7 +20,7 @@ create table click_count (
   clicks bigint not null,
   -- Contacts, once.
   clickers bigint not null,
-  -- By programs that look at links before people do, or so soon after delivery that it will have been one.
+  -- By programs that say so; and too near to the receipt, which most often is one that does not.
   bots bigint not null,
   early bigint not null,
   primary key (tenant_id, broadcast_id, link)
@@ -37,7 +39,8 @@ begin
   end loop;
 end
 $$;
-grant select, insert, delete on click to broadcast;
+-- To change none: rows to forget are locked in their order.
+grant select, insert, update, delete on click to broadcast;
 grant select, insert, update on click_count to broadcast;
 
 -- How many have read a mass message in their inbox. What nobody has read costs nothing here.

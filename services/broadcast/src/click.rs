@@ -170,7 +170,8 @@ pub(crate) struct ClickFigures {
     pub clicks: i64,
     /// Contacts who followed one, once; of those who withdrew their consent nobody is known.
     pub clickers: i64,
-    /// So soon after delivery that it will have been a program; not in `clicks`.
+    /// Before the receipt is written or within two seconds after it, most of them by programs; not in `clicks`. A receipt is
+    /// written when all who are sent to together are done: over a slow channel people are among these.
     pub early: i64,
     /// By programs that say so: crawlers, previews, prefetching; not in `clicks`.
     pub bots: i64,

@@ -6,6 +6,8 @@ use lettre::Address;
 use secrecy::SecretString;
 use url::Url;
 
+use crate::opt_out::PUBLIC_URL_BYTES_MAX;
+
 /// Broadcast: mass messages, the caps on them, and contacts' inboxes.
 #[derive(Debug, clap::Parser)]
 #[command(name = "broadcast", version)]
@@ -28,8 +30,8 @@ pub struct Config {
     )]
     pub customers_grpc: Url,
 
-    /// Where people reach this API: the way out of marketing in each message is `<url>/v1/opt-out/<token>`. The same for
-    /// `serve` and every worker
+    /// Where people reach this API: the way out of marketing in each message is `<url>/v1/opt-out/<token>`. At most 200
+    /// bytes. The same for `serve` and every worker
     #[arg(
         long,
         env = "SHEQUN_PUBLIC_URL",
@@ -49,6 +51,17 @@ pub struct Config {
 
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Config {
+    /// Settings that can be read and not be used.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.public_url.as_str().len() <= PUBLIC_URL_BYTES_MAX,
+            "SHEQUN_PUBLIC_URL is longer than {PUBLIC_URL_BYTES_MAX} bytes: links in messages begin with it, and have to fit"
+        );
+        self.knobs.check()
+    }
 }
 
 /// What to do.
@@ -244,7 +257,7 @@ impl Knobs {
     }
 
     /// Knobs that only fit together.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
+    fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.worker_chunks_max <= self.sub_batch_recipients,
             "SHEQUN_WORKER_CHUNKS_MAX is above SHEQUN_SUB_BATCH_RECIPIENTS: each chunk in hand needs a recipient of it"

@@ -4,6 +4,7 @@
 pub(crate) mod address;
 pub(crate) mod card;
 pub(crate) mod letter;
+pub(crate) mod longest;
 pub(crate) mod reader;
 pub(crate) mod said;
 pub(crate) mod short;

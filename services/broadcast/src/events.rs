@@ -60,7 +60,7 @@ impl Handler<ContactBefriended> for State {
     }
 }
 
-/// Who withdrew consent is not sent to, also where the audience is resolved already.
+/// Who withdrew consent is not sent to, also where the audience is resolved already, and nobody knows what they clicked.
 impl Handler<ContactConsentChanged> for State {
     async fn handle(
         &self,
@@ -70,6 +70,9 @@ impl Handler<ContactConsentChanged> for State {
     ) -> Result<(), HandlerError> {
         let (tenant, contact): (_, ContactId) = (envelope.tenant_id, event.contact_id.parse()?);
         if store::consent::put(&mut **tx, tenant, contact, event.marketing, envelope.occurred_at).await? {
+            if !event.marketing {
+                store::click::forget(&mut **tx, tenant, contact).await?;
+            }
             let action = match event.marketing {
                 true => "contact.consented",
                 false => "contact.opted_out",

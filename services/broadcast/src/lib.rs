@@ -160,7 +160,7 @@ async fn work(config: &Config) -> anyhow::Result<()> {
 
 /// What both modes have.
 async fn start(process: &Process, config: &Config, groups: Option<Channel>) -> anyhow::Result<(State, Link)> {
-    config.knobs.check()?;
+    config.check()?;
     let mail = Mail::open(&config.mail, config.settings.dev)?;
     let link = Link::open(process).await?;
     ops::count_from_zero();

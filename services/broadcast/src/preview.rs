@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 
 use crate::audience::Audience;
 use crate::broadcast::Kind;
-use crate::content::Content;
 use crate::content::letter::Unwritten;
 use crate::content::said::Said;
+use crate::content::{Content, longest};
 use crate::error::Error;
 use crate::post::PostIn;
 
@@ -71,6 +71,7 @@ pub(crate) struct PreviewBroadcast {
     pub kind: Kind,
     /// Either this or `content`.
     pub text: Option<Multiline<2000>>,
+    #[serde(default, deserialize_with = "longest::sendable")]
     pub content: Option<Content>,
     /// For whom; when empty, for some of the audience.
     #[serde(default)]

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use super::{ChannelName, Kind};
 use crate::audience::Audience;
-use crate::content::Content;
 use crate::content::said::Said;
+use crate::content::{Content, longest};
 use crate::error::Error;
 use crate::post::PostIn;
 use crate::schedule::{Priority, Schedule};
@@ -105,6 +105,7 @@ pub(crate) struct AcceptBroadcast {
     /// What everybody gets, as it is. Either this or `content`.
     pub text: Option<Multiline<2000>>,
     /// What each gets, in their language and with their name.
+    #[serde(default, deserialize_with = "longest::sendable")]
     pub content: Option<Content>,
     /// The contacts it goes to. Either this or `post_in`.
     #[serde(default)]

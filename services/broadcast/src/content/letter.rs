@@ -19,7 +19,9 @@ use crate::opt_out::Links;
 /// What a seal in a shop link is for: see `chassis::auth::Seals`.
 pub(crate) const SHOP_LINK: &str = "shop-link";
 /// The parameter of a shop link that says who was sent it by whom.
-const SHOP_PARAMETER: &str = "st";
+pub(super) const SHOP_PARAMETER: &str = "st";
+/// Of a seal of four ids, which `chassis::auth::Seals` says and a test looks at.
+pub(crate) const SEAL_CHARS: usize = 172;
 
 /// Why somebody gets no words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

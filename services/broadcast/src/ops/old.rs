@@ -50,14 +50,12 @@ pub(crate) async fn keep_receipts(state: &State) -> Result<bool, Error> {
     Ok(true)
 }
 
+/// Who clicked goes in the same transaction, in pieces that each end in time: nobody is counted again in between, and
+/// nothing is lost of a mass message that was replayed meanwhile. Only clicks on this one wait for it.
 async fn sum_up(state: &State, tenant: TenantId, broadcast: BroadcastId) -> Result<(), Error> {
-    let mut forgotten = 1;
-    while forgotten > 0 {
-        let mut tx = state.db.begin(tenant).await?;
-        forgotten = store::old::forget_clicks(&mut *tx, tenant, broadcast, CLICKS_MAX).await?;
-        tx.commit().await?;
-    }
     let mut tx = state.db.begin(tenant).await?;
+    store::old::lock(&mut *tx, broadcast).await?;
+    while store::old::forget_clicks(&mut *tx, tenant, broadcast, CLICKS_MAX).await? > 0 {}
     if store::old::sum_up(&mut *tx, tenant, broadcast).await? {
         tx.audit(Actor::System("keep"), "broadcast.summed_up", broadcast);
         tx.commit().await?;

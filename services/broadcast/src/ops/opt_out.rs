@@ -23,6 +23,7 @@ pub(crate) async fn opt_out(state: &State, token: &Token) -> Result<(), Error> {
     let mut tx = state.db.begin(token.tenant).await?;
     check_link(&mut tx, token).await?;
     if store::consent::withdraw(&mut *tx, token.tenant, token.contact, now).await? {
+        store::click::forget(&mut *tx, token.tenant, token.contact).await?;
         let event = ContactOptedOut {
             tenant_id: token.tenant.to_string(),
             contact_id: token.contact.to_string(),

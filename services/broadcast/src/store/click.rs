@@ -37,7 +37,9 @@ pub(crate) async fn behind(
 }
 
 /// Counts clicks on the links of one mass message. Of a contact the first on each link has a row, and the first on any of
-/// them, unless they have withdrawn their consent. Too early is what follows the receipt at once, or comes before it.
+/// them, unless they have withdrawn their consent, or it is summed up: then whoever comes again would be counted again, and
+/// kept for ever. Who sums it up waits for this and this for them (`store::old::lock`). Too early is what follows the
+/// receipt at once, or comes before it: a receipt has the time of its sub-batch, whose first may have had theirs long ago.
 pub(crate) async fn count(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
@@ -50,7 +52,9 @@ pub(crate) async fn count(
     let ats: Vec<_> = clicks.iter().map(|click| click.at.to_sqlx()).collect();
     let bots: Vec<_> = clicks.iter().map(|click| click.is_bot).collect();
     sqlx::query!(
-        "with visit as (
+        "with open as materialized (
+           select broadcast_id from broadcast where broadcast_id = $2 and endings is null for key share),
+         visit as (
            select visit.contact_id, link, visit.at, is_bot,
              not is_bot and coalesce(visit.at < receipt.at + make_interval(secs => $7), (
                select state not in ('finished', 'cancelled') from broadcast where broadcast_id = $2), false) as is_early,
@@ -66,7 +70,7 @@ pub(crate) async fn count(
          first as (
            insert into click (tenant_id, broadcast_id, contact_id, link, at)
            select $1, $2, contact_id, link, min(at) from each
-           where not is_bot and not is_early and not is_nobodys
+           where not is_bot and not is_early and not is_nobodys and exists (select from open)
            group by contact_id, link order by contact_id, link
            on conflict (tenant_id, broadcast_id, contact_id, link) do nothing
            returning link)
@@ -85,6 +89,26 @@ pub(crate) async fn count(
         &ats as _,
         &bots,
         early_secs,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// Forgets which links the contact followed, of any mass message; figures stay.
+pub(crate) async fn forget(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    contact: ContactId,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "delete from click using (
+           select broadcast_id, link from click
+           where tenant_id = $1 and contact_id = $2 order by broadcast_id, link for update) as picked
+         where click.tenant_id = $1 and click.contact_id = $2
+           and click.broadcast_id = picked.broadcast_id and click.link = picked.link",
+        tenant.0,
+        contact.0,
     )
     .execute(db)
     .await

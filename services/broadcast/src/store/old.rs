@@ -57,6 +57,18 @@ pub(crate) async fn not_summed_up(
     .map(|rows| rows.into_iter().map(|row| (row.tenant, row.broadcast)).collect())
 }
 
+/// Locks a mass message against whatever refers to it, as clicks do that are being counted: those that were are visible from
+/// the next statement on, and those to come see what is written now.
+pub(crate) async fn lock(db: impl PgExecutor<'_>, broadcast: BroadcastId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        "select broadcast_id from broadcast where broadcast_id = $1 for update",
+        broadcast.0,
+    )
+    .fetch_optional(db)
+    .await
+    .map(|row| row.is_some())
+}
+
 /// Keeps when its ends came about with a mass message that is over; false when it is not. Reads every receipt of it.
 pub(crate) async fn sum_up(
     db: impl PgExecutor<'_>,
@@ -88,7 +100,7 @@ pub(crate) async fn forget_clicks(
     sqlx::query!(
         "delete from click using (
            select contact_id, link from click
-           where tenant_id = $1 and broadcast_id = $2 order by contact_id, link limit $3) as picked
+           where tenant_id = $1 and broadcast_id = $2 order by contact_id, link limit $3 for update) as picked
          where click.tenant_id = $1 and click.broadcast_id = $2
            and click.contact_id = picked.contact_id and click.link = picked.link",
         tenant.0,

@@ -5,12 +5,14 @@ use contracts::{BroadcastId, ContactId, MessageId, TenantId};
 use serde_json::{Value, json};
 use testkit::Stack;
 
+use super::consent::says;
+use super::old::{age, keep, with_old_weeks};
 use super::scene::Scene;
 use crate::click::{Click, ClickFigures, Token};
-use crate::content::letter::SHOP_LINK;
+use crate::content::letter::{SEAL_CHARS, SHOP_LINK};
 use crate::content::short::LinkNo;
 use crate::error::Error;
-use crate::ops::{self, old};
+use crate::ops;
 use crate::store;
 
 fn content() -> Value {
@@ -130,6 +132,7 @@ async fn a_short_link_leads_where_the_content_says_and_tells_who_came() {
         .into_owned();
     let expected = [scene.tenant.0, broadcast.0, scene.members[1].0, contacts[1].0];
     assert_eq!(seals.open(SHOP_LINK, &seal), Some(expected));
+    assert_eq!(seal.len(), SEAL_CHARS);
 
     // Nothing in the address says where to, and nothing of it can be changed.
     let elsewhere = [
@@ -232,6 +235,30 @@ async fn who_follows_a_link_is_counted_once_and_programs_apart() {
 }
 
 #[tokio::test]
+async fn who_withdraws_consent_is_no_longer_known_to_have_clicked() {
+    let scene = Scene::new(&[]).await;
+    let contacts = scene.audience(3);
+    let broadcast = scene.sent(&content()).await;
+    scene.wait().await;
+    for contact in &contacts {
+        let [shop, _] = scene.short_links(*contact).await;
+        ops::follow(&scene.state, &shop, false).await.unwrap();
+    }
+    scene.count_clicks().await;
+    let before = scene.figures(broadcast).await;
+    let known = "select count(distinct contact_id) from click";
+    assert_eq!((before.clickers, scene.count(known).await), (3, 3));
+
+    let link = scene.link(contacts[0]).await;
+    ops::opt_out(&scene.state, &link).await.unwrap();
+    assert_eq!(scene.count(known).await, 2);
+    says(&scene, contacts[1], false, 0).await;
+    says(&scene, contacts[2], true, 0).await;
+    assert_eq!(scene.count(known).await, 1);
+    assert_eq!(scene.figures(broadcast).await, before);
+}
+
+#[tokio::test]
 async fn counting_the_same_clicks_at_once_knows_each_contact_once() {
     let scene = Scene::new(&[]).await;
     let contacts = scene.audience(30);
@@ -292,31 +319,36 @@ async fn the_report_tells_reads_and_clicks_where_they_are_known() {
 
 #[tokio::test]
 async fn who_clicked_is_forgotten_with_the_receipts_and_figures_stay() {
-    let scene = Scene::new(&[]).await;
+    let scene = with_old_weeks().await;
     let contacts = scene.audience(2);
-    let broadcast = scene.sent(&content()).await;
+    let (old, young) = (scene.sent(&content()).await, scene.sent(&content()).await);
     scene.wait().await;
-    let [shop, _] = scene.short_links(contacts[0]).await;
-    ops::follow(&scene.state, &shop, false).await.unwrap();
-    scene.count_clicks().await;
-    let before = scene.figures(broadcast).await;
-    // Receipts themselves are of this week, and stay.
-    scene
-        .force("update broadcast set finished_at = now() - interval '1 year'")
-        .await;
-    while old::keep_receipts(&scene.state).await.unwrap() {}
-    assert_eq!(
-        scene.count("select count(*) from click").await,
-        2,
-        "it is a young one"
-    );
-    let mut tx = scene.state.db.begin(scene.tenant).await.unwrap();
-    for left in [1, 1, 0] {
-        let gone = store::old::forget_clicks(&mut *tx, scene.tenant, broadcast, 1)
-            .await
-            .unwrap();
-        assert_eq!(gone, left);
-    }
-    tx.commit().await.unwrap();
-    assert_eq!(scene.figures(broadcast).await, before);
+    let follow = async |broadcast| {
+        scene.state.clicks.note(Click {
+            tenant: scene.tenant,
+            broadcast,
+            contact: contacts[0],
+            link: LinkNo::SHOP,
+            at: scene.state.clock.now(),
+            is_bot: false,
+        });
+        scene.count_clicks().await;
+    };
+    follow(old).await;
+    follow(young).await;
+    let rows = "select count(*) from click";
+    assert_eq!(scene.count(rows).await, 4, "of each the shop's and any");
+
+    let old = age(&scene, old, 30).await;
+    let before = scene.figures(old).await;
+    assert_eq!((before.clicks, before.clickers), (1, 1));
+    keep(&scene).await;
+    assert_eq!(scene.count(rows).await, 2, "the young one's");
+    assert_eq!(scene.figures(old).await, before);
+
+    // Whoever comes late is counted, and neither known nor counted as another one.
+    follow(old).await;
+    assert_eq!(scene.count(rows).await, 2);
+    let clicks = before.clicks + 1;
+    assert_eq!(scene.figures(old).await, ClickFigures { clicks, ..before });
 }

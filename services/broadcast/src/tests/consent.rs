@@ -11,7 +11,7 @@ use crate::ops::{self, Claimed};
 use crate::store;
 
 /// What the contact says, so many seconds ago.
-async fn says(scene: &Scene, contact: ContactId, marketing: bool, secs_ago: i64) {
+pub(super) async fn says(scene: &Scene, contact: ContactId, marketing: bool, secs_ago: i64) {
     let event = ContactConsentChanged {
         tenant_id: scene.tenant.to_string(),
         contact_id: contact.to_string(),

@@ -10,7 +10,7 @@ use crate::opt_out::{LinkKey, Token};
 use crate::{ops, store};
 
 impl Scene {
-    async fn link(&self, contact: ContactId) -> Token {
+    pub(super) async fn link(&self, contact: ContactId) -> Token {
         let mut tx = self.state.db.read(self.tenant).await.unwrap();
         let links = store::tenant::links(&mut *tx, &self.state.public_url, self.tenant)
             .await
