@@ -135,7 +135,7 @@ pub(crate) struct Share {
     pub contacts: Vec<ContactId>,
     /// Sorted.
     pub held_out: Vec<ContactId>,
-    /// The chunk is withdrawn: how the rest of it ends.
+    /// The chunk is withdrawn, or never will be dispatched: how the rest of it ends.
     pub ends_as: Option<Outcome>,
 }
 

@@ -84,6 +84,12 @@ impl Schedule {
         }
     }
 
+    /// Whether its time is over before it begins in a zone, seen from now: there nothing of it is ever dispatched.
+    pub(crate) fn is_over_before(&self, now: Timestamp, zone: &TimeZone) -> bool {
+        let begins = self.begins(zone).map_or(now, |at| at.max(now));
+        self.send_until.is_some_and(|until| until <= begins)
+    }
+
     /// Whether it can be kept, seen from now in the tenant's zone.
     pub(crate) fn check(&self, now: Timestamp, tenants: &TimeZone) -> Result<(), Error> {
         let ahead = |at: Timestamp| at.duration_since(now);
@@ -218,6 +224,11 @@ mod tests {
         let by = nine.confirm_by(now, Duration::from_secs(3600), &shanghai);
         assert_eq!(by, at("2026-11-23T02:00:00Z"));
         assert_eq!(nine.begins(&paris), Some(at("2026-11-23T08:00:00Z")));
+
+        let short = until("2026-11-23T08:00:00Z");
+        assert!(short.is_over_before(now, &paris) && !short.is_over_before(now, &shanghai));
+        assert!(short.is_over_before(at("2026-11-23T08:00:00Z"), &shanghai));
+        assert!(!nine.is_over_before(now, &paris));
         assert!(Schedule::default().has_begun(now, &[shanghai]));
     }
 

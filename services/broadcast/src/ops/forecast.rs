@@ -3,7 +3,7 @@
 //! Cost at a million recipients: a statement per 200 chunks and one per set of contacts, all as arrays; about 60 MB for as
 //! long as it takes, so a process makes one at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::{BroadcastId, ContactId, MemberId, TenantId};
 use futures::future::try_join_all;
@@ -56,7 +56,7 @@ pub(crate) async fn forecast(
         policy,
     };
     let known = forecaster.learn(&plan).await?;
-    let count = forecaster.count(&known, &plan.leaves).await?;
+    let count = forecaster.count(&known, &plan).await?;
     let mut ways = vec![
         Alternative {
             way: Way::Tomorrow,
@@ -96,6 +96,8 @@ const fn other(kind: Kind) -> Kind {
 /// When each zone's part leaves, and the rules of the tenant's days on which one does.
 struct Plan {
     leaves: BTreeMap<Option<Zone>, Leaves>,
+    /// Where its time is over before it begins: no claim asks who has opted out or is held out.
+    never: BTreeSet<Option<Zone>>,
     days: Vec<Rules>,
     /// The schedule it would have instead, and when that begins in the tenant's zone.
     tomorrow: Schedule,
@@ -137,12 +139,15 @@ async fn plan(
         (*zone, Leaves { as_is, tomorrow })
     });
     let leaves = leaves.collect();
+    let is_never = |zone: &Option<Zone>| schedule.is_over_before(now, &zone::of_chunk(*zone, &tenants));
+    let never = zones.iter().copied().filter(is_never).collect();
     let mut rules = vec![];
     for day in &days {
         rules.push(rules_of(db, tenant, (scope, other(broadcast.kind).into()), &zone, *day).await?);
     }
     Ok(Plan {
         leaves,
+        never,
         days: rules,
         tomorrow,
         morning: tomorrow.begins(&tenants).unwrap_or(now),
@@ -281,7 +286,7 @@ impl Forecaster<'_> {
         Ok(store::forecast::used_up(&mut *tx, self.tenant, scope, keeping, but_of).await?)
     }
 
-    async fn count(&self, known: &Known, leaves: &BTreeMap<Option<Zone>, Leaves>) -> Result<Count, Error> {
+    async fn count(&self, known: &Known, plan: &Plan) -> Result<Count, Error> {
         let (mut count, mut after_n) = (Count::default(), -1);
         let (id, ppm) = (self.broadcast.broadcast_id, self.broadcast.held_out_ppm);
         let is_over = matches!(
@@ -296,9 +301,12 @@ impl Forecaster<'_> {
             };
             after_n = last.n;
             for mut share in shares {
-                share.ends_as = share.ends_as.or(is_over.then_some(Outcome::Cancelled));
+                let is_never = plan.never.contains(&share.zone);
+                let of_all = is_over.then_some(Outcome::Cancelled);
+                let of_all = of_all.or(is_never.then_some(Outcome::QuietExpired));
+                share.ends_as = share.ends_as.or(of_all);
                 let other = Policy::of(other(self.broadcast.kind), share.member).member;
-                let leaves = leaves.get(&share.zone).copied().unwrap_or_default();
+                let leaves = plan.leaves.get(&share.zone).copied().unwrap_or_default();
                 count.add(&share, known, leaves, other);
             }
         }
