@@ -343,6 +343,40 @@ async fn a_forecast_counts_each_zone_on_the_day_it_is_sent() {
     }
 }
 
+#[tokio::test]
+async fn a_resolver_that_knows_no_local_time_can_not_read_on() {
+    let scene = Scene::new(&[]).await;
+    scene.scattered(180);
+    // To it every cursor is empty or an id.
+    let guarded = "select count(*) from broadcast where resolve_cursor like 'local:%'";
+    *scene.customers.breaks.lock().unwrap() = vec![1];
+    let broadcast = scene.accept(scene.planned(60, None)).await.unwrap();
+    let broadcast = broadcast.broadcast_id;
+    assert_eq!(scene.count(guarded).await, 1);
+    ops::resolve(&scene.state).await.unwrap();
+    assert_eq!(scene.progress(broadcast).await.audience, 100);
+    assert_eq!(scene.count(guarded).await, 1, "also behind a page");
+    let one_time = Schedule {
+        send_at: Some(scene.state.clock.now() + SignedDuration::from_mins(90)),
+        ..Schedule::default()
+    };
+    let local = Schedule {
+        send_at_local: Some(scene.local(60)),
+        ..Schedule::default()
+    };
+    for (schedule, is_guarded) in [(one_time, 0), (local, 1)] {
+        let moved = ops::reschedule(&scene.state, scene.operator(), broadcast, &schedule);
+        moved.await.unwrap();
+        assert_eq!(scene.count(guarded).await, is_guarded);
+    }
+    scene
+        .force("update broadcast set resolve_until = now() - interval '1 second'")
+        .await;
+    scene.resolve().await;
+    assert_eq!(scene.progress(broadcast).await.audience, 180);
+    assert_eq!(scene.begin_in(None, 60).await, 3);
+}
+
 #[test]
 fn a_schedule_is_read_with_either_time() {
     let read = |schedule| serde_json::from_value::<Schedule>(schedule);
