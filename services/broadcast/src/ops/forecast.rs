@@ -40,7 +40,7 @@ pub(crate) async fn forecast(
     let found = store::broadcast::find(&mut *tx, broadcast)
         .await?
         .ok_or(Error::BroadcastUnknown)?;
-    if found.state == BroadcastState::Resolving {
+    if store::broadcast::is_audience_open(&mut *tx, broadcast).await? {
         return Err(Error::AudienceOpen);
     }
     super::check_receipts(&mut tx, tenant, broadcast).await?;

@@ -140,6 +140,17 @@ pub(crate) async fn standing(
     .map(|row| row.map(|row| (row.kind, row.state)))
 }
 
+/// Whether its audience may still grow: it is being resolved, or will be once somebody resumes it.
+pub(crate) async fn is_audience_open(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select coalesce(case when state = 'paused' then paused_from else state end = 'resolving', false) as "is_open!"
+           from broadcast where broadcast_id = $1"#,
+        id.0
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Keeps the resolver, a cancellation and the end from passing each other. What merely refers to it, such as a message in
 /// an inbox, neither waits nor is waited for.
 pub(crate) async fn lock(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Result<bool> {
