@@ -84,6 +84,8 @@ impl Held {
     /// By holder, in any order.
     pub(crate) fn new(by_holder: Vec<(BroadcastId, Vec<ContactId>)>) -> Self {
         let mut held = Self::default();
+        let contacts = by_holder.iter().map(|(_, contacts)| contacts.len());
+        held.contacts.reserve_exact(contacts.sum());
         for (n, (holder, contacts)) in by_holder.into_iter().enumerate() {
             held.holders.push(holder);
             held.contacts
