@@ -235,14 +235,15 @@ mod tests {
         };
         let empty = until("2026-11-23T01:00:00Z").check(now, now, &shanghai);
         assert!(matches!(empty, Err(Error::ScheduleEmpty)));
-        until("2026-11-23T01:00:01Z")
-            .check(now, now, &shanghai)
-            .unwrap();
+        until("2026-11-23T01:00:01Z").check(now, now, &shanghai).unwrap();
         let twice = Schedule {
             send_at: Some(at("2026-11-23T02:00:00Z")),
             ..nine
         };
-        assert!(matches!(twice.check(now, now, &shanghai), Err(Error::ScheduleTwice)));
+        assert!(matches!(
+            twice.check(now, now, &shanghai),
+            Err(Error::ScheduleTwice)
+        ));
 
         assert!(nine.has_begun(now, &[paris.clone(), tokyo]));
         assert!(!nine.has_begun(now, &[paris.clone(), shanghai.clone()]));

@@ -231,8 +231,11 @@ impl Forecaster<'_> {
         let (own, capped_on) = distinct(plan.days.iter().map(|day| day.own));
         let (fatigue, fatigued_on) = distinct(plan.days.iter().map(|day| day.fatigue));
         let (otherwise, otherwise_on) = distinct(plan.days.iter().map(|day| day.otherwise));
-        let (who, held, otherwise) =
-            tokio::try_join!(self.out(), self.all_held(own, fatigue), self.all_otherwise(otherwise))?;
+        let (who, held, otherwise) = tokio::try_join!(
+            self.out(),
+            self.all_held(own, fatigue),
+            self.all_otherwise(otherwise)
+        )?;
         let ((ended, opted_out), (capped, fatigued)) = (who, held);
         let days = (0..plan.days.len()).map(|day| Day {
             capped: capped_on[day],

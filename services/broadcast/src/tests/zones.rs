@@ -331,10 +331,7 @@ async fn a_forecast_counts_each_zone_on_the_day_it_is_sent() {
     let again = scene.accept(again).await.unwrap().broadcast_id;
     scene.resolve().await;
     let forecast = scene.forecast(again).await.unwrap();
-    assert_eq!(
-        (forecast.outcomes.delivered, forecast.outcomes.capped),
-        (30, 30)
-    );
+    assert_eq!((forecast.outcomes.delivered, forecast.outcomes.capped), (30, 30));
     let mut ways = forecast.alternatives.iter();
     let other = ways.find(|other| other.way == Way::Tomorrow).unwrap();
     let local = serde_json::to_value(other.at_local.unwrap()).unwrap();

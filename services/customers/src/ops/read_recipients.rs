@@ -166,11 +166,7 @@ async fn speakers(
 }
 
 /// Who of a whole page, and perhaps others, did not agree to marketing; sorted.
-async fn silent(
-    db: &mut PgConnection,
-    page: &[ContactId],
-    walk_max: usize,
-) -> Result<Vec<ContactId>, Error> {
+async fn silent(db: &mut PgConnection, page: &[ContactId], walk_max: usize) -> Result<Vec<ContactId>, Error> {
     let (Some(&first), Some(&last)) = (page.first(), page.last()) else {
         return Ok(vec![]);
     };
