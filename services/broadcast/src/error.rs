@@ -22,7 +22,7 @@ pub(crate) enum Error {
     UrgentOperatorNeeded,
     #[error("{0} is in the past")]
     SchedulePast(&'static str),
-    #[error("{0} is more than 90 days ahead")]
+    #[error("{0} is more than 90 days ahead, counted from when the mass message was accepted")]
     ScheduleFar(&'static str),
     #[error("send_until is not after the time from which it is sent")]
     ScheduleEmpty,
@@ -161,7 +161,7 @@ impl From<Error> for Problem {
                 .remedy("give a time in the future, or leave it out"),
             Error::ScheduleFar(field) => say(Class::Invalid, "schedule_far")
                 .field(field)
-                .remedy("give a time within 90 days"),
+                .remedy("give a time within 90 days of when it was accepted"),
             Error::ScheduleEmpty => say(Class::Invalid, "schedule_empty")
                 .field("send_until")
                 .remedy("give a time after send_at, or after send_at_local in the tenant's zone"),

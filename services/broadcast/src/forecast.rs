@@ -84,6 +84,8 @@ impl Held {
     /// By holder, in any order.
     pub(crate) fn new(by_holder: Vec<(BroadcastId, Vec<ContactId>)>) -> Self {
         let mut held = Self::default();
+        let contacts = by_holder.iter().map(|(_, contacts)| contacts.len());
+        held.contacts.reserve_exact(contacts.sum());
         for (n, (holder, contacts)) in by_holder.into_iter().enumerate() {
             held.holders.push(holder);
             held.contacts
@@ -135,7 +137,7 @@ pub(crate) struct Share {
     pub contacts: Vec<ContactId>,
     /// Sorted.
     pub held_out: Vec<ContactId>,
-    /// The chunk is withdrawn: how the rest of it ends.
+    /// The chunk is withdrawn, or never will be dispatched: how the rest of it ends.
     pub ends_as: Option<Outcome>,
 }
 

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::error::Error;
 use crate::zone::LocalTime;
 
-/// How far ahead a mass message can be planned.
+/// How far ahead a mass message can be planned, from when it was accepted: put off again and again, it still ends.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// Which of a tenant's mass messages go first; between tenants it changes nothing.
@@ -84,9 +84,20 @@ impl Schedule {
         }
     }
 
-    /// Whether it can be kept, seen from now in the tenant's zone.
-    pub(crate) fn check(&self, now: Timestamp, tenants: &TimeZone) -> Result<(), Error> {
-        let ahead = |at: Timestamp| at.duration_since(now);
+    /// Whether its time is over before it begins in a zone, seen from now: there nothing of it is ever dispatched.
+    pub(crate) fn is_over_before(&self, now: Timestamp, zone: &TimeZone) -> bool {
+        let begins = self.begins(zone).map_or(now, |at| at.max(now));
+        self.send_until.is_some_and(|until| until <= begins)
+    }
+
+    /// Whether it can be kept by what was accepted then, seen from now in the tenant's zone.
+    pub(crate) fn check(
+        &self,
+        now: Timestamp,
+        accepted_at: Timestamp,
+        tenants: &TimeZone,
+    ) -> Result<(), Error> {
+        let ahead = |at: Timestamp| at.duration_since(accepted_at);
         let begins = self.begins(tenants);
         let field = match (self.send_at, self.send_at_local) {
             (Some(_), Some(_)) => return Err(Error::ScheduleTwice),
@@ -141,7 +152,24 @@ mod tests {
             send_until,
             ..Schedule::default()
         };
-        schedule.check(at(0).unwrap(), &TimeZone::UTC)
+        schedule.check(at(0).unwrap(), at(0).unwrap(), &TimeZone::UTC)
+    }
+
+    #[test]
+    fn putting_off_counts_from_the_beginning() {
+        let put_off = |send_at, send_until| {
+            let schedule = Schedule {
+                send_at,
+                send_until,
+                ..Schedule::default()
+            };
+            schedule.check(at(80 * 24).unwrap(), at(0).unwrap(), &TimeZone::UTC)
+        };
+        put_off(at(90 * 24), None).unwrap();
+        let late = at(90 * 24 + 1);
+        assert!(matches!(put_off(late, None), Err(Error::ScheduleFar("send_at"))));
+        let long = put_off(at(81 * 24), late);
+        assert!(matches!(long, Err(Error::ScheduleFar("send_until"))));
     }
 
     #[test]
@@ -195,29 +223,38 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         // Half past eight in Shanghai, half past nine in Tokyo, half past one in Paris.
         let now = at("2026-11-23T00:30:00Z");
-        nine.check(now, &shanghai).unwrap();
-        let past = nine.check(now, &tokyo);
+        nine.check(now, now, &shanghai).unwrap();
+        let past = nine.check(now, now, &tokyo);
         assert!(matches!(past, Err(Error::SchedulePast("send_at_local"))));
-        let far = nine.check(at("2026-08-01T00:00:00Z"), &shanghai);
+        let early = at("2026-08-01T00:00:00Z");
+        let far = nine.check(early, early, &shanghai);
         assert!(matches!(far, Err(Error::ScheduleFar("send_at_local"))));
         let until = |text| Schedule {
             send_until: Some(at(text)),
             ..nine
         };
-        let empty = until("2026-11-23T01:00:00Z").check(now, &shanghai);
+        let empty = until("2026-11-23T01:00:00Z").check(now, now, &shanghai);
         assert!(matches!(empty, Err(Error::ScheduleEmpty)));
-        until("2026-11-23T01:00:01Z").check(now, &shanghai).unwrap();
+        until("2026-11-23T01:00:01Z").check(now, now, &shanghai).unwrap();
         let twice = Schedule {
             send_at: Some(at("2026-11-23T02:00:00Z")),
             ..nine
         };
-        assert!(matches!(twice.check(now, &shanghai), Err(Error::ScheduleTwice)));
+        assert!(matches!(
+            twice.check(now, now, &shanghai),
+            Err(Error::ScheduleTwice)
+        ));
 
         assert!(nine.has_begun(now, &[paris.clone(), tokyo]));
         assert!(!nine.has_begun(now, &[paris.clone(), shanghai.clone()]));
         let by = nine.confirm_by(now, Duration::from_secs(3600), &shanghai);
         assert_eq!(by, at("2026-11-23T02:00:00Z"));
         assert_eq!(nine.begins(&paris), Some(at("2026-11-23T08:00:00Z")));
+
+        let short = until("2026-11-23T08:00:00Z");
+        assert!(short.is_over_before(now, &paris) && !short.is_over_before(now, &shanghai));
+        assert!(short.is_over_before(at("2026-11-23T08:00:00Z"), &shanghai));
+        assert!(!nine.is_over_before(now, &paris));
         assert!(Schedule::default().has_begun(now, &[shanghai]));
     }
 

@@ -58,7 +58,7 @@ pub(crate) struct Task {
     #[serde(default)]
     pub attachments: Vec<Card>,
     pub state: State,
-    /// Contacts it would go to, or groups; contacts without consent are not counted.
+    /// Contacts it would go to, or groups; contacts without consent, and of e-mails those without an address, are not counted.
     pub recipients: i64,
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: Timestamp,

@@ -11,8 +11,10 @@ use utoipa::ToSchema;
 
 use crate::error::Error;
 
-/// For how long clocks have to agree. Mass messages are planned at most 90 days ahead, and sent within a month of that.
-const AGREES_FOR: SignedDuration = SignedDuration::from_hours(120 * 24);
+/// For how long clocks have to agree: all summers and winters there are, which costs two or three changes of each zone met.
+/// Mass messages begin within 90 days of being accepted; one that is paused for longer than this may find that a zone of
+/// its has other clocks by then.
+const AGREES_FOR: SignedDuration = SignedDuration::from_hours(400 * 24);
 const LOCAL_TIME: &str = "%Y-%m-%dT%H:%M";
 const LOCAL_TIME_BYTES: usize = "2026-11-23T09:00".len();
 
@@ -189,6 +191,10 @@ mod tests {
         assert_eq!(zones.meet("Europe/Paris"), berlin);
         let lagos = zones.meet("Africa/Lagos");
         assert!(lagos.is_some() && lagos != berlin && new_york.is_some());
+        // The same all summer.
+        let mut zones = Zones::new(&zone("Asia/Shanghai"), at("2026-04-01T00:00:00Z"));
+        let berlin = zones.meet("Europe/Berlin");
+        assert_ne!(zones.meet("Africa/Johannesburg"), berlin);
     }
 
     #[test]

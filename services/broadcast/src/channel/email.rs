@@ -3,7 +3,8 @@
 //! happens after a lost answer, and for at most 50 recipients per worker crash.
 //!
 //! `delivered` says that the mail server has taken it. What becomes of it then is told to the sender's address, where nobody
-//! of ours looks. Whoever has no address ends `no_channel` and holds no cap; a forecast does not know of them.
+//! of ours looks. Whoever has no address ends `no_channel` while the audience is resolved, so a forecast knows of them; who
+//! loses it until they are sent to ends so then, and holds no cap.
 
 mod line;
 mod written;

@@ -28,7 +28,7 @@ pub(crate) async fn accept(
     }
     let zone = store::tenant::zone(&mut *tx, agent.tenant).await?;
     let zone = zone::tenants(&zone.ok_or(Error::TenantUnverified)?)?;
-    command.schedule().check(now, &zone)?;
+    command.schedule().check(now, now, &zone)?;
     match command.channel {
         ChannelName::Webhook if store::tenant::webhook(&mut *tx, agent.tenant).await?.is_none() => {
             return Err(Error::WebhookUnknown);

@@ -1,12 +1,13 @@
 //! Forecasting a mass message whose audience is fixed: what the claims of its chunks would decide, without taking a cap.
 //!
-//! Cost at a million recipients: a statement per 200 chunks and one per set of contacts, all as arrays; about 60 MB for as
-//! long as it takes, so a process makes one at a time.
+//! Cost: a statement per 200 chunks and one per set of contacts, all as arrays, over three connections at most. For as long
+//! as it takes it holds 16 bytes for everybody whose part is over and everybody opted out, and for each window that the days
+//! have, four at most, 24 for each cap and each fatigue held and 32 for each cap of the other kind; besides the answers to
+//! three statements. A million contacts who hold all of that are 110 MB for one day, so a process makes one at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contracts::{BroadcastId, ContactId, MemberId, TenantId};
-use futures::future::try_join_all;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
@@ -40,7 +41,7 @@ pub(crate) async fn forecast(
     let found = store::broadcast::find(&mut *tx, broadcast)
         .await?
         .ok_or(Error::BroadcastUnknown)?;
-    if found.state == BroadcastState::Resolving {
+    if store::broadcast::is_audience_open(&mut *tx, broadcast).await? {
         return Err(Error::AudienceOpen);
     }
     super::check_receipts(&mut tx, tenant, broadcast).await?;
@@ -56,7 +57,7 @@ pub(crate) async fn forecast(
         policy,
     };
     let known = forecaster.learn(&plan).await?;
-    let count = forecaster.count(&known, &plan.leaves).await?;
+    let count = forecaster.count(&known, &plan).await?;
     let mut ways = vec![
         Alternative {
             way: Way::Tomorrow,
@@ -96,6 +97,8 @@ const fn other(kind: Kind) -> Kind {
 /// When each zone's part leaves, and the rules of the tenant's days on which one does.
 struct Plan {
     leaves: BTreeMap<Option<Zone>, Leaves>,
+    /// Where its time is over before it begins: no claim asks who has opted out or is held out.
+    never: BTreeSet<Option<Zone>>,
     days: Vec<Rules>,
     /// The schedule it would have instead, and when that begins in the tenant's zone.
     tomorrow: Schedule,
@@ -137,12 +140,15 @@ async fn plan(
         (*zone, Leaves { as_is, tomorrow })
     });
     let leaves = leaves.collect();
+    let is_never = |zone: &Option<Zone>| schedule.is_over_before(now, &zone::of_chunk(*zone, &tenants));
+    let never = zones.iter().copied().filter(is_never).collect();
     let mut rules = vec![];
     for day in &days {
         rules.push(rules_of(db, tenant, (scope, other(broadcast.kind).into()), &zone, *day).await?);
     }
     Ok(Plan {
         leaves,
+        never,
         days: rules,
         tomorrow,
         morning: tomorrow.begins(&tenants).unwrap_or(now),
@@ -219,23 +225,18 @@ struct Forecaster<'a> {
 }
 
 impl Forecaster<'_> {
-    /// What the claims would find; the sets come at once, over a connection each, and what is the same on several days
-    /// once.
+    /// What the claims would find, what is the same on several days once. Sets come one behind the other in three rows: the
+    /// pool is everybody's, and each answer is gone before the next one comes.
     async fn learn(&self, plan: &Plan) -> Result<Known, Error> {
         let (own, capped_on) = distinct(plan.days.iter().map(|day| day.own));
         let (fatigue, fatigued_on) = distinct(plan.days.iter().map(|day| day.fatigue));
         let (otherwise, otherwise_on) = distinct(plan.days.iter().map(|day| day.otherwise));
-        let (ended, opted_out, capped, fatigued, otherwise) = tokio::try_join!(
-            self.ended(),
-            self.opted_out(),
-            try_join_all(own.into_iter().map(|keeping| self.held(self.policy, keeping))),
-            try_join_all(
-                fatigue
-                    .into_iter()
-                    .map(|keeping| self.held(Policy::fatigue(), keeping))
-            ),
-            try_join_all(otherwise.into_iter().map(|keeping| self.otherwise(keeping))),
+        let (who, held, otherwise) = tokio::try_join!(
+            self.out(),
+            self.all_held(own, fatigue),
+            self.all_otherwise(otherwise)
         )?;
+        let ((ended, opted_out), (capped, fatigued)) = (who, held);
         let days = (0..plan.days.len()).map(|day| Day {
             capped: capped_on[day],
             fatigued: fatigued_on[day],
@@ -249,6 +250,38 @@ impl Forecaster<'_> {
             fatigued,
             otherwise,
         })
+    }
+
+    /// Whose part is over, and who has opted out.
+    async fn out(&self) -> Result<(Vec<ContactId>, Vec<ContactId>), Error> {
+        Ok((self.ended().await?, self.opted_out().await?))
+    }
+
+    /// Caps of the kind, and fatigue.
+    async fn all_held(
+        &self,
+        own: Vec<Option<Keeping>>,
+        fatigue: Vec<Option<Keeping>>,
+    ) -> Result<(Vec<Held>, Vec<Held>), Error> {
+        let (mut capped, mut fatigued) = (vec![], vec![]);
+        for keeping in own {
+            capped.push(self.held(self.policy, keeping).await?);
+        }
+        for keeping in fatigue {
+            fatigued.push(self.held(Policy::fatigue(), keeping).await?);
+        }
+        Ok((capped, fatigued))
+    }
+
+    async fn all_otherwise(
+        &self,
+        keepings: Vec<Option<Keeping>>,
+    ) -> Result<Vec<Vec<(MemberId, ContactId)>>, Error> {
+        let mut all = vec![];
+        for keeping in keepings {
+            all.push(self.otherwise(keeping).await?);
+        }
+        Ok(all)
     }
 
     async fn ended(&self) -> Result<Vec<ContactId>, Error> {
@@ -286,7 +319,7 @@ impl Forecaster<'_> {
         Ok(store::forecast::used_up(&mut *tx, self.tenant, scope, keeping, but_of).await?)
     }
 
-    async fn count(&self, known: &Known, leaves: &BTreeMap<Option<Zone>, Leaves>) -> Result<Count, Error> {
+    async fn count(&self, known: &Known, plan: &Plan) -> Result<Count, Error> {
         let (mut count, mut after_n) = (Count::default(), -1);
         let (id, ppm) = (self.broadcast.broadcast_id, self.broadcast.held_out_ppm);
         let is_over = matches!(
@@ -301,9 +334,12 @@ impl Forecaster<'_> {
             };
             after_n = last.n;
             for mut share in shares {
-                share.ends_as = share.ends_as.or(is_over.then_some(Outcome::Cancelled));
+                let is_never = plan.never.contains(&share.zone);
+                let of_all = is_over.then_some(Outcome::Cancelled);
+                let of_all = of_all.or(is_never.then_some(Outcome::QuietExpired));
+                share.ends_as = share.ends_as.or(of_all);
                 let other = Policy::of(other(self.broadcast.kind), share.member).member;
-                let leaves = leaves.get(&share.zone).copied().unwrap_or_default();
+                let leaves = plan.leaves.get(&share.zone).copied().unwrap_or_default();
                 count.add(&share, known, leaves, other);
             }
         }

@@ -37,7 +37,7 @@ pub(crate) async fn reschedule(
     }
     let before = progress.broadcast;
     before.reschedule(agent.member, agent.role, now, &zones)?;
-    schedule.check(now, &tenants)?;
+    schedule.check(now, before.accepted_at, &tenants)?;
     store::broadcast::reschedule(&mut *tx, broadcast, schedule).await?;
     // While the audience is being resolved this is done at its end.
     if before.send_at_local.is_some() || schedule.send_at_local.is_some() {

@@ -3,8 +3,8 @@
 //!
 //! Mass messages take turns of some pages, so that neither a large audience nor one that fails keeps the others waiting.
 //!
-//! Cost: per 50,000 recipients 2 statements and a commit, one more where some end without consent or a friend, and an
-//! update for each chunk left open. Memory for as many; nothing is sorted or grouped in the database.
+//! Cost: per 50,000 recipients 2 statements and a commit, one more where some end without consent, an address or a friend, and
+//! an update for each chunk left open. Memory for as many; nothing is sorted or grouped in the database.
 
 pub(super) mod posts;
 pub(super) mod source;

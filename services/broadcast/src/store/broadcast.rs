@@ -18,15 +18,17 @@ pub(crate) async fn insert(
     tenant: TenantId,
     broadcast: &Broadcast,
 ) -> sqlx::Result<()> {
-    // A resolver that knows nothing of posts must not write to contacts: see also store::resolve::keep.
+    // A resolver that knows nothing of posts must not write to contacts, and none that knows nothing of local times may
+    // read on: see also store::resolve::keep and advance.
     let guard = broadcast.post_in.iter().map(|_| String::new());
     let tags_all: Vec<_> = broadcast.tags_all.iter().cloned().chain(guard).collect();
     sqlx::query!(
         "insert into broadcast
            (tenant_id, broadcast_id, kind, title, text, tags_any, tags_all, channel, rate_per_s, started_by,
             state, accepted_at, priority, send_at, send_until, held_out_ppm, attachments, content, send_at_local,
-            post_in)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+            post_in, resolve_cursor)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'resolving', $11, $12, $13, $14, $15, $16, $17, $18, $19,
+           case when $18::timestamp is null then '' else 'local:' end)",
         tenant.0,
         broadcast.broadcast_id.0,
         broadcast.kind.name(),
@@ -141,6 +143,17 @@ pub(crate) async fn standing(
     .map(|row| row.map(|row| (row.kind, row.state)))
 }
 
+/// Whether its audience may still grow: it is being resolved, or will be once somebody resumes it.
+pub(crate) async fn is_audience_open(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"select coalesce(case when state = 'paused' then paused_from else state end = 'resolving', false) as "is_open!"
+           from broadcast where broadcast_id = $1"#,
+        id.0
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Keeps the resolver, a cancellation and the end from passing each other. What merely refers to it, such as a message in
 /// an inbox, neither waits nor is waited for.
 pub(crate) async fn lock(db: impl PgExecutor<'_>, id: BroadcastId) -> sqlx::Result<bool> {
@@ -236,13 +249,19 @@ pub(crate) async fn end(
     .map(drop)
 }
 
+/// Another schedule. Whoever resolves the audience loses it when that has a local time now, as that one may know of
+/// none: the next one goes on.
 pub(crate) async fn reschedule(
     db: impl PgExecutor<'_>,
     id: BroadcastId,
     schedule: &Schedule,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update broadcast set send_at = $2, send_until = $3, send_at_local = $4 where broadcast_id = $1",
+        "update broadcast set send_at = $2, send_until = $3, send_at_local = $4,
+           resolve_owner = case when $4::timestamp is null then resolve_owner end,
+           resolve_cursor = case when $4::timestamp is null then '' else 'local:' end
+             || replace(resolve_cursor, 'local:', '')
+         where broadcast_id = $1",
         id.0,
         schedule.send_at.map(|at| at.to_sqlx()) as _,
         schedule.send_until.map(|until| until.to_sqlx()) as _,

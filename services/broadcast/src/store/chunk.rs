@@ -256,6 +256,43 @@ pub(crate) async fn set_times(
     .map(drop)
 }
 
+/// Lets the tenant's chunks be dispatched again that wait for the quiet hours alone: all that wait, unless by local time. One
+/// that is being claimed just now waits as it was told.
+pub(crate) async fn wake(db: impl PgExecutor<'_>, tenant: TenantId) -> sqlx::Result<()> {
+    sqlx::query!(
+        "with picked as (
+           select broadcast_id, chunk.n from broadcast join chunk using (tenant_id, broadcast_id)
+           where tenant_id = $1 and broadcast.state in ('running', 'paused') and send_at_local is null
+             and chunk.state = 'ready' and not_before > now()
+           order by broadcast_id, chunk.n for update of chunk)
+         update chunk set not_before = null
+         from picked where chunk.broadcast_id = picked.broadcast_id and chunk.n = picked.n",
+        tenant.0,
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}
+
+/// The tenant's mass messages by local time of which a chunk waits, for that or for the quiet hours.
+pub(crate) async fn waiting_timed(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+) -> sqlx::Result<Vec<BroadcastId>> {
+    sqlx::query_scalar!(
+        r#"select broadcast_id as "broadcast: BroadcastId" from broadcast
+           where tenant_id = $1 and state in ('running', 'paused') and send_at_local is not null
+             and exists (
+               select from chunk
+               where chunk.tenant_id = $1 and chunk.broadcast_id = broadcast.broadcast_id
+                 and chunk.state = 'ready' and not_before > now())
+           order by broadcast_id"#,
+        tenant.0,
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Withdrawn chunks of all tenants whose recipients have not all got their terminal state.
 pub(crate) async fn withdrawn(db: impl PgExecutor<'_>, rows_max: i64) -> sqlx::Result<Vec<ChunkKey>> {
     sqlx::query!(

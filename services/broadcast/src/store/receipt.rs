@@ -154,7 +154,8 @@ pub(crate) async fn settle(
     .map(|done| done.rows_affected() == 1)
 }
 
-/// The first of these contacts that was not left out: neither deselected nor opted out, which it may have been before.
+/// The first of these contacts that was not left out: deselected, or over before anybody was asked, for want of consent, of
+/// an address or of a friend.
 pub(crate) async fn first_not_left_out(
     db: impl PgExecutor<'_>,
     tenant: TenantId,
@@ -167,7 +168,7 @@ pub(crate) async fn first_not_left_out(
            where not exists (
              select from receipt
              where receipt.tenant_id = $1 and receipt.broadcast_id = $2 and receipt.contact_id = asked.contact_id
-               and state in ('deselected', 'opted_out'))
+               and state in ('deselected', 'opted_out', 'no_channel', 'not_a_friend'))
            order by contact_id limit 1"#,
         tenant.0,
         broadcast.0,

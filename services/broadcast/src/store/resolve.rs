@@ -57,7 +57,8 @@ pub(crate) async fn take(
            where broadcast_id = $1 and state = 'resolving' and (resolve_until is null or resolve_until < now())
            returning kind as "kind: Kind", started_by as "started_by: _", channel as "channel: ChannelName", tags_any, tags_all,
              (select conditions from audience where audience.broadcast_id = broadcast.broadcast_id)
-               as "conditions?: Json<Audience>", post_in as "post_in: Json<PostIn>", resolve_cursor as cursor, resolved_to as "resolved_to: ContactId",
+               as "conditions?: Json<Audience>", post_in as "post_in: Json<PostIn>",
+             replace(resolve_cursor, 'local:', '') as "cursor!", resolved_to as "resolved_to: ContactId",
              resolve_failures as failures"#,
         broadcast.0,
         owner,
@@ -67,7 +68,9 @@ pub(crate) async fn take(
     .await
 }
 
-/// Moves the cursor, if `owner` still resolves this mass message; its row is locked from here on.
+/// Moves the cursor, if `owner` still resolves this mass message; its row is locked from here on. With a local time the
+/// cursor is one that a resolver of the version before zones can't read, so that it leaves the audience alone: whatever it
+/// resolved would be sent at once, everywhere.
 pub(crate) async fn advance(
     db: impl PgExecutor<'_>,
     broadcast: BroadcastId,
@@ -78,7 +81,8 @@ pub(crate) async fn advance(
 ) -> sqlx::Result<bool> {
     sqlx::query!(
         "update broadcast
-         set resolve_cursor = $3, resolved_to = $4, resolve_until = now() + make_interval(secs => $5)
+         set resolve_cursor = case when send_at_local is null then '' else 'local:' end || $3::text,
+           resolved_to = $4, resolve_until = now() + make_interval(secs => $5)
          where broadcast_id = $1 and resolve_owner = $2 and state = 'resolving'",
         broadcast.0,
         owner,

@@ -140,6 +140,30 @@ async fn each_recipient_is_one_e_mail_in_their_members_name() {
 }
 
 #[tokio::test]
+async fn a_confirmation_that_leaves_out_who_can_not_be_reached_may_be_repeated() {
+    let server = MailServer::start(&[]).unwrap();
+    let scene = Scene::with_mail(&server, BARE, &[]).await;
+    // Of the first member: one with an address, one without, and one whom nobody speaks to.
+    let contacts = scene.addressed(&["a@example.jp", "b@example.jp", "c@example.jp", ""]);
+    let stranger = ContactId::new();
+    let named = [&contacts[..], &[stranger]].concat();
+    let mut command = command(Kind::Enterprise, "email");
+    command["audience"] = json!({ "contacts": named });
+    let broadcast = scene.accept(command).await.unwrap().broadcast_id;
+    scene.resolve().await;
+    let ends = scene.progress(broadcast).await.outcomes;
+    assert_eq!((ends.no_channel, ends.not_a_friend), (1, 1));
+    let tasks = scene.tasks(broadcast).await;
+    let hers = tasks.iter().find(|task| task.member_id == scene.members[0]);
+    for _ in 0..2 {
+        let left_out = [contacts[3], stranger];
+        scene.confirm(hers.unwrap(), &left_out).await.unwrap();
+    }
+    let other = scene.confirm(hers.unwrap(), &contacts[..1]).await;
+    assert!(matches!(other, Err(Error::TaskConfirmed(contact)) if contact == contacts[0]));
+}
+
+#[tokio::test]
 async fn what_is_said_of_one_is_their_own_end() {
     let mut server = MailServer::start(&[]).unwrap();
     let rule = |at, to, answer, times| MailRule {

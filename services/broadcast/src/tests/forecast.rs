@@ -177,7 +177,14 @@ async fn only_a_fixed_audience_is_forecast() {
     assert!(matches!(scene.forecast(open).await, Err(Error::AudienceOpen)));
     let nobody = scene.forecast(BroadcastId::new()).await;
     assert!(matches!(nobody, Err(Error::BroadcastUnknown)));
+    let pause = async || ops::pause(&scene.state, scene.operator(), open).await.unwrap();
+    pause().await;
+    let paused = scene.forecast(open).await;
+    assert!(matches!(paused, Err(Error::AudienceOpen)), "it is not whole yet");
+    ops::resume(&scene.state, scene.operator(), open).await.unwrap();
     scene.resolve().await;
+    pause().await;
+    assert_eq!(scene.forecast(open).await.unwrap().outcomes.delivered, 27);
     ops::cancel(&scene.state, scene.operator(), open).await.unwrap();
     let forecast = scene.forecast(open).await.unwrap();
     assert_eq!(

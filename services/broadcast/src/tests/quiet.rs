@@ -10,7 +10,7 @@ use crate::quiet::{Hours, QuietHours};
 
 impl Scene {
     /// Quiet hours from so many minutes from now to so many.
-    async fn quiet(&self, from_minutes: i64, to_minutes: i64) {
+    pub(super) async fn quiet(&self, from_minutes: i64, to_minutes: i64) {
         let operator = Operator::try_from(&Caller::Member {
             tenant: self.tenant,
             member: self.members[0],
@@ -45,8 +45,8 @@ async fn a_chunk_waits_without_a_lane() {
     assert_eq!(scene.count("select count(*) from cap").await, 0);
     assert!(scene.hints().await.is_empty(), "not dispatched before");
 
+    // Lifted, or put off, they keep nothing waiting that waited for them before.
     scene.quiet(60, 120).await;
-    scene.force("update chunk set not_before = now()").await;
     scene.send_all().await;
     scene.end().await;
     assert_eq!(scene.progress(broadcast).await.outcomes, quiet.outcomes);
@@ -84,4 +84,20 @@ async fn nothing_starts_once_they_begin() {
     if let Claimed::Chunk(claim) = ops::claim(&scene.state, hint).await.unwrap() {
         assert!(claim.send_for.as_secs() <= 120, "{:?}", claim.send_for);
     }
+}
+
+#[tokio::test]
+async fn hours_that_change_leave_local_times_as_they_were() {
+    let scene = Scene::new(&[]).await;
+    scene.audience(30);
+    let broadcast = scene.plan(60, None).await.unwrap();
+    scene.confirm_all(broadcast).await;
+    // As a claim in the night leaves them.
+    scene
+        .force("update chunk set not_before = now() + interval '9 hours'")
+        .await;
+    scene.quiet(180, 240).await;
+    let timed = "select count(*) from chunk
+        where not_before between now() + interval '58 minutes' and now() + interval '62 minutes'";
+    assert_eq!(scene.count(timed).await, 3);
 }

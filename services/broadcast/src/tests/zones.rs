@@ -2,11 +2,12 @@
 //!
 //! Times are told apart by how far ahead they are, so it never matters when the tests run.
 
+use contracts::customers::v1::ContactConsentChanged;
 use contracts::{BroadcastId, ContactId};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::scene::{Scene, command};
 use crate::broadcast::Kind;
@@ -54,11 +55,16 @@ impl Scene {
         LocalTime(shown.round(jiff::Unit::Minute).unwrap())
     }
 
-    async fn plan(&self, minutes: i64, until_minutes: Option<i64>) -> Result<BroadcastId, Error> {
+    fn planned(&self, minutes: i64, until_minutes: Option<i64>) -> Value {
         let mut command = command(Kind::Enterprise, "inbox");
         command["send_at_local"] = serde_json::to_value(self.local(minutes)).unwrap();
         let until = until_minutes.map(|minutes| self.state.clock.now() + SignedDuration::from_mins(minutes));
         command["send_until"] = serde_json::to_value(until).unwrap();
+        command
+    }
+
+    pub(super) async fn plan(&self, minutes: i64, until_minutes: Option<i64>) -> Result<BroadcastId, Error> {
+        let command = self.planned(minutes, until_minutes);
         let broadcast = self.accept(command).await?.broadcast_id;
         self.resolve().await;
         Ok(broadcast)
@@ -172,16 +178,32 @@ async fn where_it_is_past_it_is_sent_at_once_and_where_it_is_too_late_never() {
         [None, Some("Asia/Tokyo"), Some("Africa/Lagos")][i % 3]
     });
     // Ahead in Shanghai, past in Tokyo; in Lagos not before it is over.
-    let broadcast = scene.plan(30, Some(90)).await.unwrap();
+    let mut command = scene.planned(30, Some(90));
+    command["held_out_ppm"] = 300_000.into();
+    let broadcast = scene.accept(command).await.unwrap().broadcast_id;
+    scene.resolve().await;
     scene.confirm_all(broadcast).await;
+    // One in each zone, after nine who had not agreed before.
+    for contact in &contacts[..3] {
+        let event = ContactConsentChanged {
+            tenant_id: scene.tenant.to_string(),
+            contact_id: contact.to_string(),
+            marketing: false,
+        };
+        scene.hear_of(scene.state.clock.now(), event).await.unwrap();
+    }
     let forecast = scene.forecast(broadcast).await.unwrap();
+    let ends = forecast.outcomes;
     assert_eq!(
-        (forecast.outcomes.delivered, forecast.outcomes.quiet_expired),
-        (54, 27)
+        (ends.quiet_expired, ends.opted_out, ends.delivered + ends.held_out),
+        (27, 11, 52),
+        "in Lagos nobody asks who else is out"
     );
+    assert!(ends.held_out > 0);
     let delivered = scene.delivered(broadcast).await;
     scene.comes(None).await;
-    assert_eq!((delivered, scene.delivered(broadcast).await), (27, 54));
+    assert!((1..ends.delivered).contains(&delivered));
+    assert_eq!(scene.delivered(broadcast).await, ends.delivered);
     scene.force("update broadcast set send_until = now()").await;
     scene.end().await;
     assert_eq!(scene.progress(broadcast).await.outcomes, forecast.outcomes);
@@ -287,38 +309,68 @@ async fn quiet_hours_are_those_of_the_chunks_zone() {
         "it waits until morning"
     );
     assert!(scene.hints().await.is_empty(), "without a lane");
+    scene.quiet(120, 180).await;
+    assert_eq!(scene.delivered(broadcast).await, 180, "it is night there no more");
 }
 
 #[tokio::test]
 async fn a_forecast_counts_each_zone_on_the_day_it_is_sent() {
     let scene = Scene::new(&["--chunk-recipients-max", "40"]).await;
     scene.scattered(180);
-    // Today her cap is taken for all of hers; in Jamaica it is thirteen hours later, perhaps tomorrow.
     scene.run(Kind::Member).await;
-    let today = scene.today().await;
-    let local = scene.local(60);
+    // Her cap of tomorrow is taken for all of hers; eleven at night further west is the day after in Shanghai.
+    let now = scene.state.clock.now().in_tz("Asia/Shanghai").unwrap();
+    let tomorrow = now.date().tomorrow().unwrap();
+    sqlx::query("update cap set window_start = $1::text::date")
+        .bind(tomorrow.to_string())
+        .execute(&scene.test.superuser)
+        .await
+        .unwrap();
     let mut again = command(Kind::Member, "inbox");
-    again["send_at_local"] = serde_json::to_value(local).unwrap();
+    again["send_at_local"] = serde_json::to_value(LocalTime(tomorrow.at(23, 0, 0, 0))).unwrap();
     let again = scene.accept(again).await.unwrap().broadcast_id;
     scene.resolve().await;
     let forecast = scene.forecast(again).await.unwrap();
-    let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
-    let is_free = |zone: &str| {
-        let at = local.within(&TimeZone::get(zone).unwrap());
-        shanghai.to_datetime(at).date() != today
+    assert_eq!((forecast.outcomes.delivered, forecast.outcomes.capped), (30, 30));
+    let mut ways = forecast.alternatives.iter();
+    let other = ways.find(|other| other.way == Way::Tomorrow).unwrap();
+    let local = serde_json::to_value(other.at_local.unwrap()).unwrap();
+    assert!(local.as_str().unwrap().ends_with("T09:00"), "{local}");
+    assert_eq!(other.delivered, 60);
+}
+
+#[tokio::test]
+async fn a_resolver_that_knows_no_local_time_can_not_read_on() {
+    let scene = Scene::new(&[]).await;
+    scene.scattered(180);
+    // To it every cursor is empty or an id.
+    let guarded = "select count(*) from broadcast where resolve_cursor like 'local:%'";
+    *scene.customers.breaks.lock().unwrap() = vec![1];
+    let broadcast = scene.accept(scene.planned(60, None)).await.unwrap();
+    let broadcast = broadcast.broadcast_id;
+    assert_eq!(scene.count(guarded).await, 1);
+    ops::resolve(&scene.state).await.unwrap();
+    assert_eq!(scene.progress(broadcast).await.audience, 100);
+    assert_eq!(scene.count(guarded).await, 1, "also behind a page");
+    let one_time = Schedule {
+        send_at: Some(scene.state.clock.now() + SignedDuration::from_mins(90)),
+        ..Schedule::default()
     };
-    let [one, two, three] = ZONES;
-    let expected: i64 = [("Asia/Shanghai", 30), (one, 10), (two, 10), (three, 10)]
-        .into_iter()
-        .map(|(zone, contacts)| if is_free(zone) { contacts } else { 0 })
-        .sum();
-    assert_eq!(forecast.outcomes.delivered, expected);
-    assert_eq!(forecast.outcomes.capped, 60 - expected);
-    if let Some(other) = forecast.alternatives.iter().find(|it| it.way == Way::Tomorrow) {
-        let local = serde_json::to_value(other.at_local.unwrap()).unwrap();
-        assert!(local.as_str().unwrap().ends_with("T09:00"), "{local}");
-        assert_eq!(other.delivered, 60);
+    let local = Schedule {
+        send_at_local: Some(scene.local(60)),
+        ..Schedule::default()
+    };
+    for (schedule, is_guarded) in [(one_time, 0), (local, 1)] {
+        let moved = ops::reschedule(&scene.state, scene.operator(), broadcast, &schedule);
+        moved.await.unwrap();
+        assert_eq!(scene.count(guarded).await, is_guarded);
     }
+    scene
+        .force("update broadcast set resolve_until = now() - interval '1 second'")
+        .await;
+    scene.resolve().await;
+    assert_eq!(scene.progress(broadcast).await.audience, 180);
+    assert_eq!(scene.begin_in(None, 60).await, 3);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Reading an audience page by page: who is named, who of them is excepted, and who speaks to each.
 //!
 //! Cost of a page of at most 10,000: 5 statements for everybody, one more for each form of condition and exception, and
-//! for e-mails; each is a short transaction of its own, so a slow reader holds neither rows nor a transaction.
+//! for e-mails, and up to two where a walk meets many whom nobody follows; each is a short transaction of its own, so a slow
+//! reader holds neither rows nor a transaction.
 
 use contracts::{ContactId, MemberId, TenantId};
 use sqlx::PgConnection;
@@ -9,13 +10,15 @@ use uuid::Uuid;
 
 use crate::State;
 use crate::audience::{
-    Audience, Condition, PAGE_CONTACTS_MAX, Page, Recipient, Run, merge, run_contacts_max, without,
+    Audience, Condition, PAGE_CONTACTS_MAX, Page, Recipient, Run, Zoned, merge, run_contacts_max, without,
 };
 use crate::error::Error;
 use crate::store::audience::{self as store, Span, Spoken};
 
 /// Fewer contacts are looked up one by one.
 const WALK_CONTACTS_MIN: usize = 1_000;
+/// A walk that meets more of whom nobody follows is dearer than looking each of a page up.
+const WALK_CONTACTS_MAX: usize = 2 * PAGE_CONTACTS_MAX;
 
 /// The next page behind `after`.
 pub(crate) async fn read_recipients(
@@ -33,13 +36,8 @@ pub(crate) async fn read_recipients(
         let spoken = store::everybody(&mut *tx, span, &departed, limit(PAGE_CONTACTS_MAX)).await?;
         let looked_to = Run::limited(spoken.contact_ids.clone(), PAGE_CONTACTS_MAX).looked_to;
         let excepted = among(&mut tx, &audience.excepted, &spoken.contact_ids).await?;
-        let (silent, zoned) = match (spoken.contact_ids.first(), spoken.contact_ids.last()) {
-            (Some(&first), Some(&last)) => (
-                store::without_marketing_between(&mut *tx, first, last).await?,
-                store::zoned_between(&mut *tx, first, last).await?,
-            ),
-            _ => (vec![], vec![]),
-        };
+        let silent = silent(&mut tx, &spoken.contact_ids, WALK_CONTACTS_MAX).await?;
+        let zoned = zoned(&mut tx, &spoken.contact_ids, WALK_CONTACTS_MAX).await?;
         return Ok(Page {
             recipients: recipients(&spoken, &excepted, &silent),
             not_friends: vec![],
@@ -165,6 +163,31 @@ async fn speakers(
         spoken.member_ids.extend(looked_up.member_ids);
     }
     Ok(spoken)
+}
+
+/// Who of a whole page, and perhaps others, did not agree to marketing; sorted.
+async fn silent(db: &mut PgConnection, page: &[ContactId], walk_max: usize) -> Result<Vec<ContactId>, Error> {
+    let (Some(&first), Some(&last)) = (page.first(), page.last()) else {
+        return Ok(vec![]);
+    };
+    let walked = store::without_marketing_between(&mut *db, first, last, walk_max).await?;
+    Ok(match walked.len() < walk_max {
+        true => walked,
+        false => store::without_marketing(db, page).await?,
+    })
+}
+
+/// Who of a whole page, and perhaps others, lives in a zone that is known.
+async fn zoned(db: &mut PgConnection, page: &[ContactId], walk_max: usize) -> Result<Vec<Zoned>, Error> {
+    let (Some(&first), Some(&last)) = (page.first(), page.last()) else {
+        return Ok(vec![]);
+    };
+    let walked = store::zoned_between(&mut *db, first, last, walk_max).await?;
+    let met: usize = walked.iter().map(|zoned| zoned.contact_ids.len()).sum();
+    Ok(match met < walk_max {
+        true => walked,
+        false => store::zoned(db, page).await?,
+    })
 }
 
 async fn without_email(

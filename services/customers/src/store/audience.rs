@@ -273,17 +273,19 @@ pub(crate) async fn without_marketing(
 }
 
 /// The contacts of a whole page who did not agree to marketing: a walk along those who did not, which is the quicker
-/// the more did.
+/// the more did. It meets those whom nobody follows, too.
 pub(crate) async fn without_marketing_between(
     db: impl PgExecutor<'_>,
     first: ContactId,
     last: ContactId,
+    contacts_max: usize,
 ) -> Result<Vec<ContactId>> {
     sqlx::query_scalar!(
         r#"select contact_id as "contact_id: ContactId" from contact
-           where contact_id >= $1 and contact_id <= $2 and not marketing order by contact_id"#,
+           where contact_id >= $1 and contact_id <= $2 and not marketing order by contact_id limit $3"#,
         first as ContactId,
         last as ContactId,
+        limit(contacts_max),
     )
     .fetch_all(db)
     .await
@@ -315,18 +317,22 @@ pub(crate) async fn zoned(db: impl PgExecutor<'_>, contact_ids: &[ContactId]) ->
     .await
 }
 
-/// The contacts of a whole page whose zone is known, by zone: a walk along those alone.
+/// The contacts of a whole page whose zone is known, by zone: a walk along those alone, also where nobody follows them.
 pub(crate) async fn zoned_between(
     db: impl PgExecutor<'_>,
     first: ContactId,
     last: ContactId,
+    contacts_max: usize,
 ) -> Result<Vec<Zoned>> {
     sqlx::query_as!(
         Zoned,
-        r#"select zone as "zone!", array_agg(contact_id) as "contact_ids!: Vec<ContactId>" from contact
-           where contact_id >= $1 and contact_id <= $2 and zone is not null group by zone"#,
+        r#"select zone as "zone!", array_agg(contact_id) as "contact_ids!: Vec<ContactId>" from (
+               select contact_id, zone from contact
+               where contact_id >= $1 and contact_id <= $2 and zone is not null order by contact_id limit $3
+           ) as walked group by zone"#,
         first as ContactId,
         last as ContactId,
+        limit(contacts_max),
     )
     .fetch_all(db)
     .await

@@ -4,6 +4,7 @@ use chassis::auth::ContactSelf;
 use contracts::MemberId;
 
 use super::*;
+use crate::ops::change_consent::{ConsentChange, change_consent};
 use crate::ops::set_zone::{ZoneChange, set_own_zone};
 use crate::scene::Scene;
 
@@ -295,4 +296,32 @@ async fn recipients_come_with_the_zones_they_live_in() {
     }
     assert_eq!(zones(&everybody()).await, ["Asia/Tokyo", "", "", "Europe/Paris"]);
     assert_eq!(zones(&named).await, ["", "", "Europe/Paris"]);
+}
+
+#[tokio::test]
+async fn a_walk_that_meets_too_many_ends_and_each_is_looked_up() {
+    let Four { scene, people, .. } = four().await;
+    for &contact in &people[..3] {
+        let me = ContactSelf {
+            tenant: scene.tenant,
+            contact,
+        };
+        let zone = "Asia/Tokyo".to_owned().try_into().unwrap();
+        set_own_zone(&scene.state, me, &ZoneChange { zone: Some(zone) })
+            .await
+            .unwrap();
+        change_consent(&scene.state, me, ConsentChange { marketing: false })
+            .await
+            .unwrap();
+    }
+    // As if nobody followed the one between them.
+    let page = [people[0], people[2], people[3]];
+    let mut tx = scene.state.database.read(scene.tenant).await.unwrap();
+    for (walk_max, met) in [(4, &people[..3]), (3, &page[..2]), (1, &page[..2])] {
+        assert_eq!(silent(&mut tx, &page, walk_max).await.unwrap(), met, "{walk_max}");
+        let zoned = zoned(&mut tx, &page, walk_max).await.unwrap();
+        let mut contact_ids = zoned[0].contact_ids.clone();
+        contact_ids.sort();
+        assert_eq!((zoned.len(), contact_ids.as_slice()), (1, met), "{walk_max}");
+    }
 }
