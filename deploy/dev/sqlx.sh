@@ -18,7 +18,7 @@ for crate in $crates; do
     owner=$(setting "$schema" SHEQUN_OWNER_DATABASE_URL)
     # The queries must compile before the crate's own `migrate` can run, so psql applies the files.
     for file in libs/outbox/migrations/*.sql "services/$crate"/migrations/*.sql; do
-        "$(dirname "$postgres")/psql" -qX -v ON_ERROR_STOP=1 "$owner" -f "$file"
+        "$(dirname "$postgres")/psql" -qX1 -v ON_ERROR_STOP=1 "$owner" -f "$file" # as `migrate` does, in one transaction
     done
     url=$(setting "$schema" SHEQUN_DATABASE_URL)
     # Written apart, so that a check that fails leaves the data as it was.
