@@ -43,10 +43,13 @@ pub(crate) async fn dispatch(state: State, queue: Queue, stopping: CancellationT
 
 pub(crate) async fn reconcile(state: State, queue: Queue, stopping: CancellationToken) -> anyhow::Result<()> {
     let period = Duration::from_secs(state.knobs.reconcile_secs);
-    let mut was_short = false;
+    let (mut was_short, mut was_away) = (false, false);
     while !stopping.is_cancelled() {
-        let reconciled = ops::reconcile(&state, &queue, was_short).await;
-        was_short = matches!(reconciled, Ok(true));
+        let reconciled = ops::reconcile(&state, &queue, (was_short, was_away)).await;
+        (was_short, was_away) = (
+            matches!(reconciled, Ok(true)),
+            !matches!(reconciled, Ok(_) | Err(Error::Queue(_))),
+        );
         pause("reconcile", reconciled.map(|_| false), period, &stopping).await;
     }
     Ok(())

@@ -5,10 +5,24 @@ use crate::error::Error;
 use crate::queue::Queue;
 use crate::store;
 
-/// Expired leases, then lost hints. The queue's own count tells whether hints are missing at all: while it holds one
-/// for everything in flight, old ones merely wait for a worker. It may be short for a moment, as a chunk is queued before
-/// its hint is published, so it has to be found short twice in a row. Returns whether it is.
-pub(crate) async fn reconcile(state: &State, queue: &Queue, was_short: bool) -> Result<bool, Error> {
+/// Expired leases, unless the database was away a moment ago: whoever held one through that gets time to write the receipts
+/// of calls that were made. Then lost hints. The queue's own count tells whether hints are missing at all: while it holds
+/// one for everything in flight, old ones merely wait for a worker. It may be short for a moment, as a chunk is queued
+/// before its hint is published, so it has to be found short twice in a row. Returns whether it is.
+pub(crate) async fn reconcile(
+    state: &State,
+    queue: &Queue,
+    (was_short, was_away): (bool, bool),
+) -> Result<bool, Error> {
+    if !was_away {
+        expire_leases(state).await?;
+    }
+    // Asked first: a chunk that ends in between is then missed in the database, not in the queue.
+    let hints = queue.outstanding().await?;
+    requeue(state, hints, was_short).await
+}
+
+async fn expire_leases(state: &State) -> Result<(), Error> {
     let mut tx = state.db.begin_everyone().await?;
     let expired = store::dispatch::expire_leases(&mut *tx).await?;
     tx.commit().await?;
@@ -19,9 +33,7 @@ pub(crate) async fn reconcile(state: &State, queue: &Queue, was_short: bool) -> 
             "leases expired, the chunks are dispatched again"
         );
     }
-    // Asked first: a chunk that ends in between is then missed in the database, not in the queue.
-    let hints = queue.outstanding().await?;
-    requeue(state, hints, was_short).await
+    Ok(())
 }
 
 /// Dispatches anew what the queue has lost, once it is known to have.

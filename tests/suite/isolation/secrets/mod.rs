@@ -77,8 +77,9 @@ async fn refuse_rows(set: &Set, driver: &mut Driver<'_>, ways: &[Way]) -> anyhow
         let alter = |change: &str| {
             format!(
                 "do $$ declare name text; begin
-                   for name in select tablename from pg_tables where schemaname = '{service}'
-                     and tablename not in ({OUTBOX_TABLES}) and tablename not like '\\_%' loop
+                   for name in select relname from pg_class where relnamespace = '{service}'::regnamespace
+                     and relkind in ('r', 'p') and not relispartition
+                     and relname not in ({OUTBOX_TABLES}) and relname not like '\\_%' loop
                      execute format('alter table {service}.%I {change}', name);
                    end loop;
                  end $$"
