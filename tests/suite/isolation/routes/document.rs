@@ -178,9 +178,11 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
 }
 
 fn put(body: &mut Value, pointer: &str, thing: Thing, value: &Value) -> Option<()> {
+    // What the example has goes, what it leaves out stays out.
     if thing == Thing::Absent {
         let (parent, field) = pointer.rsplit_once('/')?;
-        return body.pointer_mut(parent)?.as_object_mut()?.remove(field).map(drop);
+        body.pointer_mut(parent)?.as_object_mut()?.remove(field);
+        return Some(());
     }
     // What the example leaves out is put in: a field, or the first element of a list.
     let (parent, place) = pointer.rsplit_once('/')?;
