@@ -94,7 +94,13 @@ impl Operation {
         };
         for (slot, thing, value) in slots {
             let text = value.as_str().unwrap_or_default();
-            if slot.is_empty() {
+            // What the example leaves out stays out, if the schema has it.
+            let is_out = *thing == Thing::Absent
+                && self
+                    .body
+                    .iter()
+                    .any(|body| body.hidden_ids.iter().any(|id| id == slot));
+            if slot.is_empty() || is_out {
                 continue;
             }
             if slot.starts_with('{') {
@@ -178,11 +184,9 @@ fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
 }
 
 fn put(body: &mut Value, pointer: &str, thing: Thing, value: &Value) -> Option<()> {
-    // What the example has goes, what it leaves out stays out.
     if thing == Thing::Absent {
         let (parent, field) = pointer.rsplit_once('/')?;
-        body.pointer_mut(parent)?.as_object_mut()?.remove(field);
-        return Some(());
+        return body.pointer_mut(parent)?.as_object_mut()?.remove(field).map(drop);
     }
     // What the example leaves out is put in: a field, or the first element of a list.
     let (parent, place) = pointer.rsplit_once('/')?;
