@@ -49,7 +49,7 @@ pub(crate) async fn settle(state: &State, claim: &Claim, delivered: &Delivered) 
             store::inbox::store_personal(&mut *tx, tenant, broadcast, kind, member, messages, said).await?;
         }
     }
-    if !store::receipt::settle(&mut *tx, claim.lease, lease_secs, &endings).await? {
+    if !store::receipt::settle(&mut *tx, claim.lease, lease_secs, delivered.call_secs, &endings).await? {
         return Err(Error::LeaseLost);
     }
     let dead: Vec<_> = delivered.deliveries.iter().filter_map(Delivery::dead).collect();
