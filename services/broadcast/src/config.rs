@@ -89,7 +89,7 @@ pub struct Knobs {
     pub chunk_recipients_max: i32,
 
     /// Recipients a worker has handed to the channel without a receipt, over all its chunks: as many may be sent twice
-    /// when it dies. A tenth, 5 at most, is for the chunk it sends aside, each other chunk's sub-batch its share of the rest;
+    /// when it dies. Up to 5 of them are of the chunk it sends aside, each other chunk's sub-batch is its share of the rest;
     /// the same for `serve` and every worker
     #[arg(long, env = "SHEQUN_SUB_BATCH_RECIPIENTS", default_value_t = 50, value_name = "COUNT",
           value_parser = clap::value_parser!(u16).range(1..=500))]
@@ -264,9 +264,8 @@ impl Knobs {
     /// One chunk's share of what its worker may hand over without a receipt.
     pub(crate) fn share_recipients(&self, is_aside: bool) -> usize {
         let lanes = self.worker_chunks_max;
-        let aside = (self.sub_batch_recipients / 10).clamp(1, ASIDE_RECIPIENTS_MAX);
-        // What lanes leave, where they are almost as many.
-        let aside = aside.min(self.sub_batch_recipients.saturating_sub(lanes)).max(1);
+        let equal = self.sub_batch_recipients / lanes.saturating_add(1);
+        let aside = equal.clamp(1, ASIDE_RECIPIENTS_MAX);
         let share = match is_aside {
             true => aside,
             false => self.sub_batch_recipients.saturating_sub(aside) / lanes,
@@ -345,7 +344,7 @@ mod tests {
                 let knobs = with(sub_batch, lanes);
                 let (lane, aside) = (knobs.share_recipients(false), knobs.share_recipients(true));
                 assert!(knobs.check().is_ok() && lane >= 1 && (1..=5).contains(&aside));
-                assert!(lane * usize::from(lanes) + aside <= sub_batch.into(), "{sub_batch} {lanes}");
+                assert!(lane * usize::from(lanes) + aside <= usize::from(sub_batch), "{sub_batch} {lanes}");
                 assert!(lane.max(aside) <= knobs.sub_batch_recipients(), "{sub_batch} {lanes}");
             }
             assert!(with(sub_batch, sub_batch).check().is_err());

@@ -4,8 +4,8 @@
 //! priority by its weight; beyond its lanes a flow has as many chunks in the queue as it is known to end in a quarter of
 //! a second, so that no lane waits for the dispatcher and no newcomer for a long queue. Whose turn it is among those below
 //! their part, and among all once these have theirs, goes by recipients: a turn is worth so many of them, and by what a
-//! chunk was cheaper the next turn is worth more. A flow that is slow, or not known to be quick, never gets the last
-//! quarter of the lanes.
+//! chunk was cheaper the next turn is worth more. A flow that holds lanes for long, or is not known to be quick, never gets
+//! the last quarter of them.
 //!
 //! One whose receiver is slow gets only those lanes that the others have not wanted of late. What it has beyond them goes
 //! aside, where each worker has a slot for one such chunk, beside its lanes.
@@ -26,6 +26,9 @@ const TURN_RECIPIENTS: i64 = 500;
 const WEIGHT_OF_ALL: i64 = Priority::Urgent.weight() + Priority::Normal.weight() + Priority::Bulk.weight();
 /// What a chunk costs at least: claim and settlement are the same for one recipient.
 const CHUNK_RECIPIENTS_MIN: i64 = 50;
+/// After this time in flight a flow's chunks are taken to hold lanes for long, and remembered for a while.
+const LONG_AFTER_SECS: f64 = 3.0;
+const LONG_FOR: Duration = Duration::from_secs(30);
 /// A receiver whose calls take longer is slow, and remembered to be for a while: one that is quick with the few calls made
 /// aside need not be with many.
 const SLOW_CALL_SECS: f64 = 1.0;
@@ -63,9 +66,11 @@ impl Due {
 pub(crate) struct Backlog {
     /// Chunks queued for a lane, or being sent in one.
     pub in_flight: i64,
+    /// How long the oldest of them has been.
+    pub oldest_secs: f64,
     /// Those beside the lanes.
     pub aside: i64,
-    /// How long the calls of most of them take, as far as it is known.
+    /// How long the calls of most of all these take, as far as it is known.
     pub call_secs: Option<f64>,
     /// Those to be dispatched next, in this order; no more than the window has room for.
     pub due: VecDeque<Due>,
@@ -118,6 +123,7 @@ struct Memory {
     per_s: f64,
     /// Chunks that it had or could have had in flight, of late.
     wants: f64,
+    long_until: Option<Instant>,
     slow_until: Option<Instant>,
 }
 
@@ -128,7 +134,7 @@ impl Memory {
     }
 
     fn is_of_use(&self) -> bool {
-        self.slow_until.is_some() || self.wants >= 0.5
+        self.slow_until.is_some() || self.long_until.is_some() || self.wants >= 0.5
     }
 }
 
@@ -210,6 +216,7 @@ impl Turns {
             // A mean over about a second.
             memory.per_s *= (-since.as_secs_f64()).exp();
             memory.wants *= (-since.as_secs_f64() / WANTS_SECS).exp();
+            memory.long_until = memory.long_until.filter(|until| *until > now);
             memory.slow_until = memory.slow_until.filter(|until| *until > now);
         }
         for (flow, backlog) in backlogs {
@@ -218,6 +225,9 @@ impl Turns {
             memory.per_s += ended as f64;
             let wants = (backlog.in_flight + backlog.due.len() as i64).min(room.lanes);
             memory.wants = memory.wants.max(wants as f64);
+            if backlog.in_flight > 0 && backlog.oldest_secs > LONG_AFTER_SECS {
+                memory.long_until = Some(now + LONG_FOR);
+            }
             if backlog.call_secs.is_some_and(|secs| secs > SLOW_CALL_SECS) {
                 memory.slow_until = Some(now + SLOW_FOR);
             }
@@ -273,6 +283,7 @@ impl Turns {
         let lot = |(flow, backlog): (&Flow, &'a Backlog)| {
             let memory = self.flows.get(flow).cloned().unwrap_or_default();
             let is_slow = memory.slow_until.is_some();
+            let is_long = is_slow || memory.long_until.is_some();
             Lot {
                 flow: *flow,
                 backlog,
@@ -280,7 +291,7 @@ impl Turns {
                 taken_aside: 0,
                 weight: (WEIGHT_OF_ALL * flow.priority.weight() / of_tenant[&flow.tenant]).max(1),
                 is_slow,
-                is_known_quick: !is_slow && memory.per_s >= KNOWN_PER_S_MIN,
+                is_known_quick: !is_long && memory.per_s >= KNOWN_PER_S_MIN,
                 ahead: memory.ahead(),
             }
         };

@@ -36,7 +36,7 @@ pub(crate) async fn queue_up(state: &State, turns: &mut Turns, lanes: i64) -> Re
     for flying in store::dispatch::flows_in_flight(&mut *tx).await? {
         let backlog = backlogs.entry(flying.flow()).or_default();
         (backlog.in_flight, backlog.aside) = (flying.in_flight, flying.aside);
-        backlog.call_secs = flying.call_secs;
+        (backlog.oldest_secs, backlog.call_secs) = (flying.oldest_secs, flying.call_secs);
     }
     let room = room(state, lanes, &backlogs);
     let free = turns.free(room, &backlogs);

@@ -23,6 +23,8 @@ pub(crate) struct Flying {
     pub priority: Priority,
     /// Chunks in lanes, or queued for one.
     pub in_flight: i64,
+    /// For how many seconds the oldest of them.
+    pub oldest_secs: f64,
     pub aside: i64,
     /// How long the calls of at least half of them take, where it is known of any.
     pub call_secs: Option<f64>,
@@ -44,6 +46,7 @@ pub(crate) async fn flows_in_flight(db: impl PgExecutor<'_>) -> sqlx::Result<Vec
         Flying,
         r#"select tenant_id as "tenant: TenantId", priority as "priority: Priority",
              count(*) filter (where not aside) as "in_flight!", count(*) filter (where aside) as "aside!",
+             coalesce(extract(epoch from now() - min(queued_at) filter (where not aside)), 0)::float8 as "oldest_secs!",
              percentile_disc(0.5) within group (order by greatest(call_secs, case
                when chunk.state = 'sending' and busy_since < now() - interval '3 seconds'
                then extract(epoch from now() - busy_since)::float8 end)) as "call_secs?"
