@@ -4,8 +4,8 @@
 //! priority by its weight; beyond its lanes a flow has as many chunks in the queue as it is known to end in a quarter of
 //! a second, so that no lane waits for the dispatcher and no newcomer for a long queue. Whose turn it is among those below
 //! their part, and among all once these have theirs, goes by recipients: a turn is worth so many of them, and by what a
-//! chunk was cheaper the next turn is worth more. A flow that holds lanes for long, or is not known to be quick, never gets
-//! the last quarter of them.
+//! chunk was cheaper the next turn is worth more. Flows that hold lanes for long never get the last quarter of them, nor do
+//! those of which nothing is known.
 //!
 //! One whose receiver is slow gets only those lanes that the others have not wanted of late. What it has beyond them goes
 //! aside, where each worker has a slot for one such chunk, beside its lanes.
@@ -148,7 +148,9 @@ struct Lot<'a> {
     weight: i64,
     /// Its receiver is.
     is_slow: bool,
-    is_known_quick: bool,
+    /// It holds lanes for long, for that or another reason.
+    is_long: bool,
+    is_known: bool,
     /// Chunks it may have in the queue.
     ahead: i64,
 }
@@ -160,6 +162,10 @@ impl Lot<'_> {
 
     fn in_flight(&self) -> i64 {
         self.backlog.in_flight + self.taken as i64
+    }
+
+    fn is_unknown(&self) -> bool {
+        !self.is_long && !self.is_known
     }
 }
 
@@ -175,7 +181,8 @@ impl Turns {
         };
         let mut round = Round {
             free: window - in_flight(|_| true),
-            free_for_all: room.lanes_for_all() - in_flight(|lot| !lot.is_known_quick),
+            free_for_unknown: room.lanes_for_all() - in_flight(Lot::is_unknown),
+            free_for_long: room.lanes_for_all() - in_flight(|lot| lot.is_long),
             free_for_slow: self.lanes_for_slow(room) - in_flight(|lot| lot.is_slow),
             taken: vec![],
         };
@@ -283,7 +290,6 @@ impl Turns {
         let lot = |(flow, backlog): (&Flow, &'a Backlog)| {
             let memory = self.flows.get(flow).cloned().unwrap_or_default();
             let is_slow = memory.slow_until.is_some();
-            let is_long = is_slow || memory.long_until.is_some();
             Lot {
                 flow: *flow,
                 backlog,
@@ -291,7 +297,8 @@ impl Turns {
                 taken_aside: 0,
                 weight: (WEIGHT_OF_ALL * flow.priority.weight() / of_tenant[&flow.tenant]).max(1),
                 is_slow,
-                is_known_quick: !is_long && memory.per_s >= KNOWN_PER_S_MIN,
+                is_long: is_slow || memory.long_until.is_some(),
+                is_known: memory.per_s >= KNOWN_PER_S_MIN,
                 ahead: memory.ahead(),
             }
         };
@@ -326,8 +333,9 @@ impl Parts {
 /// One sharing out.
 struct Round {
     free: i64,
-    /// Of lanes, for whoever is not known to be quick.
-    free_for_all: i64,
+    /// Of lanes, for whoever is not known to be quick; what some of them hold for long, newcomers don't miss.
+    free_for_unknown: i64,
+    free_for_long: i64,
     free_for_slow: i64,
     taken: Vec<Due>,
 }
@@ -364,7 +372,8 @@ impl Round {
                 *deficit -= due.cost();
                 lot.taken += 1;
                 self.free -= 1;
-                self.free_for_all -= i64::from(!lot.is_known_quick);
+                self.free_for_unknown -= i64::from(lot.is_unknown());
+                self.free_for_long -= i64::from(lot.is_long);
                 self.free_for_slow -= i64::from(lot.is_slow);
                 self.taken.push(due);
             }
@@ -382,7 +391,8 @@ impl Round {
         self.free > 0
             && lot.next().is_some()
             && lot.in_flight() < limit(lot)
-            && (lot.is_known_quick || self.free_for_all > 0)
+            && (!lot.is_unknown() || self.free_for_unknown > 0)
+            && (!lot.is_long || self.free_for_long > 0)
             && (!lot.is_slow || self.free_for_slow > 0)
     }
 }
