@@ -181,7 +181,7 @@ impl Turns {
         };
         let mut round = Round {
             free: window - in_flight(|_| true),
-            free_for_unknown: room.lanes_for_all() - in_flight(Lot::is_unknown),
+            free_for_unknown: room.lanes_for_all() - in_flight(|lot| lot.is_unknown()),
             free_for_long: room.lanes_for_all() - in_flight(|lot| lot.is_long),
             free_for_slow: self.lanes_for_slow(room) - in_flight(|lot| lot.is_slow),
             taken: vec![],
@@ -198,7 +198,7 @@ impl Turns {
         }
     }
 
-    /// How many chunks of a flow can be of use beside those in flight, as far as was known at the last look.
+    /// How many more chunks of a flow can be of use, as far as was known at the last look.
     pub(crate) fn free(&self, room: Room, backlogs: &Backlogs) -> i64 {
         let ahead = self.flows.values().map(Memory::ahead).sum();
         let in_flight: i64 = backlogs.values().map(|backlog| backlog.in_flight).sum();
@@ -289,15 +289,14 @@ impl Turns {
         }
         let lot = |(flow, backlog): (&Flow, &'a Backlog)| {
             let memory = self.flows.get(flow).cloned().unwrap_or_default();
-            let is_slow = memory.slow_until.is_some();
             Lot {
                 flow: *flow,
                 backlog,
                 taken: 0,
                 taken_aside: 0,
                 weight: (WEIGHT_OF_ALL * flow.priority.weight() / of_tenant[&flow.tenant]).max(1),
-                is_slow,
-                is_long: is_slow || memory.long_until.is_some(),
+                is_slow: memory.slow_until.is_some(),
+                is_long: memory.slow_until.or(memory.long_until).is_some(),
                 is_known: memory.per_s >= KNOWN_PER_S_MIN,
                 ahead: memory.ahead(),
             }
