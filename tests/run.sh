@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make test`: every check, with a time table at the end. `run.sh soak` plays the fault matrix at random for MINUTES,
-# `run.sh soak failure` the failure tests N times,
-# `run.sh containers-repeat N` those of the set in containers; `run.sh generate` writes what is written from code.
+# `run.sh soak failure` the failure tests N times, `run.sh containers-repeat N` those of the set in containers;
+# `run.sh generate` writes what is written from code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 features=(--workspace --features failpoints)
