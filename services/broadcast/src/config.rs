@@ -344,11 +344,20 @@ mod tests {
                 let knobs = with(sub_batch, lanes);
                 let (lane, aside) = (knobs.share_recipients(false), knobs.share_recipients(true));
                 assert!(knobs.check().is_ok() && lane >= 1 && (1..=5).contains(&aside));
-                assert!(lane * usize::from(lanes) + aside <= usize::from(sub_batch), "{sub_batch} {lanes}");
-                assert!(lane.max(aside) <= knobs.sub_batch_recipients(), "{sub_batch} {lanes}");
+                assert!(
+                    lane * usize::from(lanes) + aside <= usize::from(sub_batch),
+                    "{sub_batch} {lanes}"
+                );
+                assert!(
+                    lane.max(aside) <= knobs.sub_batch_recipients(),
+                    "{sub_batch} {lanes}"
+                );
             }
             assert!(with(sub_batch, sub_batch).check().is_err());
         }
-        assert_eq!((usual.share_recipients(false), usual.share_recipients(true)), (22, 5));
+        assert_eq!(
+            (usual.share_recipients(false), usual.share_recipients(true)),
+            (22, 5)
+        );
     }
 }

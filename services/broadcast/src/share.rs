@@ -177,7 +177,10 @@ impl Turns {
         let ahead = lots.iter().map(|lot| lot.ahead).sum();
         let (parts, window) = (Parts::of(room, &lots), window(room, ahead));
         let in_flight = |is_counted: fn(&Lot<'_>) -> bool| -> i64 {
-            lots.iter().filter(|lot| is_counted(lot)).map(Lot::in_flight).sum()
+            lots.iter()
+                .filter(|lot| is_counted(lot))
+                .map(Lot::in_flight)
+                .sum()
         };
         let mut round = Round {
             free: window - in_flight(|_| true),

@@ -79,8 +79,7 @@ pub(crate) async fn work_off(
     let mailing = address(state, claim).await?;
     let channel = channels.choose(state, claim);
     let mut limiter = Limiter::new(claim.lease.chunk, claim.rates, claim.since);
-    let sub_batch_recipients =
-        limiter.sub_batch(channel.sub_batch_recipients(&state.knobs, claim.is_aside));
+    let sub_batch_recipients = limiter.sub_batch(channel.sub_batch_recipients(&state.knobs, claim.is_aside));
     // Whom an earlier claim may have handed over, at the front of what is left.
     let mut doubtful = match claim.earlier_attempts {
         0 => 0,

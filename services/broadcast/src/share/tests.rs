@@ -134,11 +134,8 @@ fn who_is_slow_gets_the_lanes_that_nobody_wants_and_a_place_aside() {
     let now = Instant::now();
     // 6 of 8 lanes are for whoever is slow; a crowd's wants, a few, and none.
     for (wanted, lanes) in [(64, 0), (2, 4), (0, 6)] {
-        let mut backlogs: Backlogs = [
-            backlog(slow, 0, [500; 64]),
-            backlog(quick, 0, vec![500; wanted]),
-        ]
-        .into();
+        let mut backlogs: Backlogs =
+            [backlog(slow, 0, [500; 64]), backlog(quick, 0, vec![500; wanted])].into();
         backlogs.get_mut(&slow).unwrap().call_secs = Some(1.5);
         let shares = experienced(&backlogs, now).share(room(8), &backlogs, now);
         assert_eq!(of(&shares.lanes, slow, &backlogs), lanes, "{wanted} are wanted");
@@ -166,7 +163,10 @@ fn places_aside_are_taken_in_turns() {
     }
     assert_eq!(got, [4; 3]);
     backlogs.get_mut(&flows[0]).unwrap().aside = 2;
-    assert!(turns.share(room(8), &backlogs, now).aside.is_empty(), "both are taken");
+    assert!(
+        turns.share(room(8), &backlogs, now).aside.is_empty(),
+        "both are taken"
+    );
 }
 
 #[test]
@@ -192,7 +192,11 @@ fn the_queue_is_as_deep_as_chunks_end_quickly() {
     let (quick, mut now) = (flow(1, Priority::Normal), Instant::now());
     let mut turns = Turns::default();
     let mut backlogs: Backlogs = [backlog(quick, 0, [500; 64])].into();
-    assert_eq!(turns.share(room(0), &backlogs, now).lanes.len(), 1, "somebody may come");
+    assert_eq!(
+        turns.share(room(0), &backlogs, now).lanes.len(),
+        1,
+        "somebody may come"
+    );
     for _ in 0..200 {
         // 100 a second.
         now += Duration::from_millis(50);

@@ -125,10 +125,7 @@ pub(crate) async fn due(
 
 /// Queues these chunks, for a lane or aside, each under a new epoch, but for those that somebody is just at or that were
 /// paused meanwhile.
-pub(crate) async fn queue(
-    db: impl PgExecutor<'_>,
-    chunks: &[(ChunkKey, bool)],
-) -> sqlx::Result<Vec<Hint>> {
+pub(crate) async fn queue(db: impl PgExecutor<'_>, chunks: &[(ChunkKey, bool)]) -> sqlx::Result<Vec<Hint>> {
     let broadcasts: Vec<_> = chunks.iter().map(|(chunk, _)| chunk.broadcast).collect();
     let ns: Vec<_> = chunks.iter().map(|(chunk, _)| chunk.n).collect();
     let asides: Vec<_> = chunks.iter().map(|(_, is_aside)| *is_aside).collect();

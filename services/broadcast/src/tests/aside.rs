@@ -12,7 +12,9 @@ const LANES: i64 = 4;
 const LANES_FOR_ALL: usize = 3;
 
 async fn queue_up(scene: &Scene, turns: &mut Turns, hints_held: i64) -> Vec<Hint> {
-    ops::dispatch::queue_up(&scene.state, turns, hints_held).await.unwrap()
+    ops::dispatch::queue_up(&scene.state, turns, hints_held)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -59,7 +61,9 @@ async fn calls_that_nothing_is_heard_of_are_slow() {
     for hint in &hints {
         ops::claim(&scene.state, *hint).await.unwrap();
     }
-    scene.force("update chunk set call_secs = 0.01 where state = 'sending'").await;
+    scene
+        .force("update chunk set call_secs = 0.01 where state = 'sending'")
+        .await;
     scene.force(silent).await;
     assert!(
         queue_up(&scene, &mut turns, LANES).await.is_empty(),
@@ -86,5 +90,8 @@ async fn a_worker_tells_how_long_calls_take() {
         assert_eq!(scene.send(hint).await.unwrap(), Answer::Forget);
     }
     let told = "select count(*) from chunk where call_secs between 0.000001 and 1 and busy_since <= now()";
-    assert_eq!(scene.count(told).await, scene.count("select count(*) from chunk").await);
+    assert_eq!(
+        scene.count(told).await,
+        scene.count("select count(*) from chunk").await
+    );
 }

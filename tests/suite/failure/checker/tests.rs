@@ -1,5 +1,7 @@
 //! The checker fails on each kind of violation, and on nothing else.
 
+use std::time::Duration;
+
 use super::*;
 
 /// Three recipients: two delivered, one capped.

@@ -70,7 +70,8 @@ impl Chunk {
     }
 
     fn ends(&self) -> u64 {
-        self.began.map_or(u64::MAX, |began| began + self.sub_batches() * self.call_millis)
+        self.began
+            .map_or(u64::MAX, |began| began + self.sub_batches() * self.call_millis)
     }
 
     /// How many it has served by then.
