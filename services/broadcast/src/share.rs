@@ -148,7 +148,7 @@ struct Lot<'a> {
     weight: i64,
     /// Its receiver is.
     is_slow: bool,
-    /// It holds lanes for long, for that or another reason.
+    /// It holds lanes for long.
     is_long: bool,
     is_known: bool,
     /// Chunks it may have in the queue.
@@ -244,9 +244,7 @@ impl Turns {
         }
         self.flows.retain(|flow, memory| {
             let has_any = backlogs.contains_key(flow);
-            if !has_any {
-                memory.in_flight = 0;
-            }
+            memory.in_flight *= i64::from(has_any);
             has_any || memory.is_of_use()
         });
     }
@@ -258,8 +256,7 @@ impl Turns {
         (room.lanes_for_all() - wanted as i64).max(0)
     }
 
-    /// Those with a slow receiver take turns at the places beside the lanes, a chunk each: there it is time that is
-    /// shared, and a chunk is handed back after so much of it.
+    /// Those with a slow receiver take turns at the places beside the lanes, a chunk each: all are handed back in time.
     fn share_aside(&mut self, room: Room, lots: &mut [Lot<'_>]) -> Vec<Due> {
         let mut free = room.aside_max - lots.iter().map(|lot| lot.backlog.aside).sum::<i64>();
         let (mut taken, count) = (vec![], lots.len());

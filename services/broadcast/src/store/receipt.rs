@@ -84,8 +84,9 @@ pub(crate) async fn end(
 }
 
 /// A sub-batch's T2: as [`end`], of one chunk, and only for whoever holds its lease, which it renews; progress makes
-/// the running attempt the first one again, and how long its calls took is noted with it. False, and nothing is written, when the lease is lost. One statement: a row
-/// per recipient in the order of their key, and one new version of the chunk, which stays locked until the commit.
+/// the running attempt the first one again, and how long the calls took is noted. False, and nothing is written, when the
+/// lease is lost. One statement: a row per recipient in the order of their key, and one new version of the chunk, which
+/// stays locked until the commit.
 pub(crate) async fn settle(
     db: impl PgExecutor<'_>,
     lease: Lease,
