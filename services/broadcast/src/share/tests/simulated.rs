@@ -23,7 +23,7 @@ proptest! {
             let alone = simulate(lanes, &[(2, slowness)], &sizes);
             let sub_batches = (SIMULATED_MILLIS - SETTLED_MILLIS) / (QUICK_MILLIS * slowness);
             let all = room(lanes).lanes_for_all().unsigned_abs() * 25 * sub_batches;
-            prop_assert!(alone.served[&2] * 100 >= all * 80, "{alone:?} {all}");
+            prop_assert!(alone.served[&2] * 100 >= all * 70, "{alone:?} {all}");
             prop_assert!(alone.newcomer_millis <= 1_000, "{alone:?}");
         }
         let equals = simulate(lanes, &[(1, 1), (2, 1)], &sizes);
