@@ -87,7 +87,7 @@ impl Row {
 
     /// How many contacts it has, of those that were asked for.
     pub(crate) fn contacts(&self, asked: usize) -> usize {
-        asked.max(self.contacts_min).min(self.contacts_max)
+        asked.clamp(self.contacts_min, self.contacts_max)
     }
 
     /// How many caps of a contact there are to be held in the end.
