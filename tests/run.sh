@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make test`: every check, with a time table at the end. `run.sh soak` plays the fault matrix at random for MINUTES,
-# `run.sh soak broken` the rows that do not hold yet, `run.sh soak failure` the failure tests N times,
-# `run.sh containers-repeat N` those of the set in containers; `run.sh generate` writes what is written from code.
+# `run.sh soak failure` the failure tests N times, `run.sh containers-repeat N` those of the set in containers;
+# `run.sh generate` writes what is written from code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 features=(--workspace --features failpoints)
@@ -45,7 +45,7 @@ stop_stack() {
 trap stop_stack EXIT
 
 usage() {
-    printf '%s\n' "$@" 'usage: tests/run.sh [all | soak [matrix|broken|failure] | containers-repeat N | generate [queries|contracts|permissions]]' >&2
+    printf '%s\n' "$@" 'usage: tests/run.sh [all | soak [matrix|failure] | containers-repeat N | generate [queries|contracts|permissions]]' >&2
     exit 2
 }
 
@@ -66,11 +66,6 @@ soak_matrix() {
     [[ ${MINUTES:=60} =~ ^[1-9][0-9]*$ ]] || usage "MINUTES is a number of them, not '$MINUTES'"
     export SHEQUN_SOAK_MINUTES=$MINUTES SHEQUN_MATRIX_SEED=${SEED:-}
     cargo nextest run "${features[@]}" --profile soak --run-ignored only --no-capture -E 'test(failure::matrix::soak)'
-}
-
-soak_broken() {
-    cargo nextest run "${features[@]}" --profile soak --run-ignored only --no-capture \
-        -E 'test(failure::matrix) - test(failure::matrix::soak)'
 }
 
 soak_failure() {

@@ -6,7 +6,7 @@ mod email;
 mod inbox;
 pub(crate) mod webhook;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use contracts::{BroadcastId, ContactId, MemberId, MessageId, TenantId};
 
@@ -77,6 +77,8 @@ pub(crate) struct Delivered {
     pub away: Option<Away>,
     /// The words of each of these, in the same order; empty where all get the same.
     pub said: Vec<Said>,
+    /// How long the calls took, with their repetitions; not what they waited for tokens, or for each other.
+    pub call_secs: f64,
 }
 
 impl Delivered {
@@ -140,10 +142,19 @@ pub(crate) enum Channel<'a> {
 impl Channel<'_> {
     /// Recipients handed over at a time: of calls no more than a crash may repeat; what is stored with its receipts is
     /// never repeated, so it is a chunk.
-    pub(crate) fn sub_batch_recipients(&self, knobs: &Knobs) -> usize {
+    pub(crate) fn sub_batch_recipients(&self, knobs: &Knobs, is_aside: bool) -> usize {
         match self {
             Self::Inbox(_) => usize::try_from(knobs.chunk_recipients_max).unwrap_or(1),
-            Self::Webhook(_) | Self::Email(_) => knobs.sub_batch_recipients(),
+            Self::Webhook(_) | Self::Email(_) => knobs.share_recipients(is_aside),
+        }
+    }
+
+    /// Calls of a sub-batch under way at once.
+    fn calls_max(&self) -> usize {
+        match self {
+            Self::Inbox(_) => usize::MAX,
+            Self::Webhook(webhook) => webhook.calls_max(),
+            Self::Email(email) => email.calls_max(),
         }
     }
 
@@ -185,10 +196,14 @@ impl Channel<'_> {
     }
 
     async fn carry(&self, mailing: &Mailing, contacts: &[ContactId], pace: Pace, grip: &Grip) -> Delivered {
-        match self {
+        let due = Instant::now().max(pace.at(contacts.len().saturating_sub(1)));
+        let mut delivered = match self {
             Self::Inbox(inbox) => inbox.deliver(mailing, contacts, pace, grip).await,
             Self::Webhook(webhook) => webhook.deliver(mailing, contacts, pace, grip).await,
             Self::Email(email) => email.deliver(mailing, contacts, pace, grip).await,
-        }
+        };
+        let rounds = contacts.len().div_ceil(self.calls_max()).max(1);
+        delivered.call_secs = due.elapsed().as_secs_f64() / rounds as f64;
+        delivered
     }
 }

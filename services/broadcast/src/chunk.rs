@@ -58,6 +58,8 @@ pub(crate) struct ChunkKey {
 pub(crate) struct Hint {
     pub chunk: ChunkKey,
     pub epoch: i32,
+    /// Its receiver is slow: it is sent beside the lanes.
+    pub is_aside: bool,
 }
 
 /// A worker's right to send a chunk; a fresh owner for every claim fences all earlier ones.

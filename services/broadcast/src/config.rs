@@ -8,6 +8,9 @@ use url::Url;
 
 use crate::opt_out::PUBLIC_URL_BYTES_MAX;
 
+/// Recipients of a slow receiver handed over at a time, beside the lanes: a call there takes long, however few there are.
+const ASIDE_RECIPIENTS_MAX: u16 = 5;
+
 /// Broadcast: mass messages, the caps on them, and contacts' inboxes.
 #[derive(Debug, clap::Parser)]
 #[command(name = "broadcast", version)]
@@ -86,7 +89,8 @@ pub struct Knobs {
     pub chunk_recipients_max: i32,
 
     /// Recipients a worker has handed to the channel without a receipt, over all its chunks: as many may be sent twice
-    /// when it dies. Each chunk's sub-batch is its share; the same for `serve` and every worker
+    /// when it dies. Up to 5 of them are of the chunk it sends aside, each other chunk's sub-batch is its share of the rest;
+    /// the same for `serve` and every worker
     #[arg(long, env = "SHEQUN_SUB_BATCH_RECIPIENTS", default_value_t = 50, value_name = "COUNT",
           value_parser = clap::value_parser!(u16).range(1..=500))]
     pub sub_batch_recipients: u16,
@@ -100,7 +104,8 @@ pub struct Knobs {
     )]
     pub window_chunks: u16,
 
-    /// Chunks one worker sends at once, at most as many as SHEQUN_SUB_BATCH_RECIPIENTS
+    /// Chunks one worker sends at once, beside one aside whose receiver is slow; fewer than SHEQUN_SUB_BATCH_RECIPIENTS,
+    /// and the same for `serve` and every worker
     #[arg(long, env = "SHEQUN_WORKER_CHUNKS_MAX", default_value_t = 2, value_name = "COUNT",
           value_parser = clap::value_parser!(u16).range(1..))]
     pub worker_chunks_max: u16,
@@ -251,16 +256,29 @@ pub struct MailSettings {
 }
 
 impl Knobs {
-    /// One chunk's share of what its worker may have handed over without a receipt.
+    /// The most that one chunk's worker has handed over without a receipt: what versions before the chunk aside did, too.
     pub(crate) fn sub_batch_recipients(&self) -> usize {
         (self.sub_batch_recipients / self.worker_chunks_max).into()
+    }
+
+    /// One chunk's share of what its worker may hand over without a receipt.
+    pub(crate) fn share_recipients(&self, is_aside: bool) -> usize {
+        let lanes = self.worker_chunks_max;
+        let equal = self.sub_batch_recipients / lanes.saturating_add(1);
+        let aside = equal.clamp(1, ASIDE_RECIPIENTS_MAX);
+        let share = match is_aside {
+            true => aside,
+            false => self.sub_batch_recipients.saturating_sub(aside) / lanes,
+        };
+        share.max(1).into()
     }
 
     /// Knobs that only fit together.
     fn check(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
-            self.worker_chunks_max <= self.sub_batch_recipients,
-            "SHEQUN_WORKER_CHUNKS_MAX is above SHEQUN_SUB_BATCH_RECIPIENTS: each chunk in hand needs a recipient of it"
+            self.worker_chunks_max < self.sub_batch_recipients,
+            "SHEQUN_WORKER_CHUNKS_MAX is not below SHEQUN_SUB_BATCH_RECIPIENTS: each chunk in hand needs a recipient of it, \
+             and one that is sent aside"
         );
         Ok(())
     }
@@ -304,5 +322,42 @@ impl Knobs {
 
     pub(crate) fn retry_after_max(&self) -> Duration {
         Duration::from_secs(self.retry_after_secs_max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn no_more_are_in_doubt_than_was_said() {
+        let usual = Config::parse_from(["broadcast", "serve"]).knobs;
+        let with = |sub_batch_recipients, worker_chunks_max| Knobs {
+            sub_batch_recipients,
+            worker_chunks_max,
+            ..usual
+        };
+        for sub_batch in 2..=500 {
+            for lanes in 1..sub_batch {
+                let knobs = with(sub_batch, lanes);
+                let (lane, aside) = (knobs.share_recipients(false), knobs.share_recipients(true));
+                assert!(knobs.check().is_ok() && lane >= 1 && (1..=5).contains(&aside));
+                assert!(
+                    lane * usize::from(lanes) + aside <= usize::from(sub_batch),
+                    "{sub_batch} {lanes}"
+                );
+                assert!(
+                    lane.max(aside) <= knobs.sub_batch_recipients(),
+                    "{sub_batch} {lanes}"
+                );
+            }
+            assert!(with(sub_batch, sub_batch).check().is_err());
+        }
+        assert_eq!(
+            (usual.share_recipients(false), usual.share_recipients(true)),
+            (22, 5)
+        );
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Queue {
     bus: Bus,
     /// How long a hint may be with a silent worker: as long as its lease on the chunk.
     ack_wait: Duration,
-    /// Chunks that workers can send at once, as far as they were seen of late.
+    /// Hints that workers hold or wait for, as far as they were seen of late.
     lanes: Arc<AtomicI64>,
 }
 
@@ -107,7 +107,7 @@ impl Queue {
         Ok(info.num_pending + info.num_ack_pending as u64)
     }
 
-    /// Lanes of all workers, as `outstanding` saw them.
+    /// Lanes of all workers, and chunks that are sent beside them, as `outstanding` saw them.
     pub(crate) fn lanes(&self) -> i64 {
         self.lanes.load(Ordering::Relaxed)
     }
@@ -123,6 +123,7 @@ fn encode(hint: Hint) -> Vec<u8> {
         broadcast_id: hint.chunk.broadcast.to_string(),
         chunk: hint.chunk.n.unsigned_abs(),
         epoch: hint.epoch.unsigned_abs(),
+        aside: hint.is_aside,
     }
     .encode_to_vec()
 }
@@ -144,5 +145,6 @@ pub(crate) fn hint_of(payload: &[u8]) -> Option<Hint> {
     Some(Hint {
         chunk,
         epoch: ready.epoch.try_into().ok()?,
+        is_aside: ready.aside,
     })
 }

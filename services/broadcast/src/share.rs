@@ -4,8 +4,11 @@
 //! priority by its weight; beyond its lanes a flow has as many chunks in the queue as it is known to end in a quarter of
 //! a second, so that no lane waits for the dispatcher and no newcomer for a long queue. Whose turn it is among those below
 //! their part, and among all once these have theirs, goes by recipients: a turn is worth so many of them, and by what a
-//! chunk was cheaper the next turn is worth more. A flow that is slow, or not known to be quick, never gets the last
-//! quarter of the lanes.
+//! chunk was cheaper the next turn is worth more. Flows that hold lanes for long never get the last quarter of them, nor do
+//! those of which nothing is known.
+//!
+//! One whose receiver is slow gets only those lanes that the others have not wanted of late. What it has beyond them goes
+//! aside, where each worker has a slot for one such chunk, beside its lanes.
 //!
 //! All this stands in the leader's memory. Another leader begins without it, which costs a turn.
 
@@ -23,9 +26,15 @@ const TURN_RECIPIENTS: i64 = 500;
 const WEIGHT_OF_ALL: i64 = Priority::Urgent.weight() + Priority::Normal.weight() + Priority::Bulk.weight();
 /// What a chunk costs at least: claim and settlement are the same for one recipient.
 const CHUNK_RECIPIENTS_MIN: i64 = 50;
-/// After this time in flight a chunk's channel is taken to be slow, and remembered for a while.
-const SLOW_AFTER_SECS: f64 = 3.0;
-const SLOW_FOR: Duration = Duration::from_secs(30);
+/// After this time in flight a flow's chunks are taken to hold lanes for long, and remembered for a while.
+const LONG_AFTER_SECS: f64 = 3.0;
+const LONG_FOR: Duration = Duration::from_secs(30);
+/// A receiver whose calls take longer is slow, and remembered to be for a while: one that is quick with the few calls made
+/// aside need not be with many.
+const SLOW_CALL_SECS: f64 = 1.0;
+const SLOW_FOR: Duration = Duration::from_secs(10);
+/// How long lanes are kept for what a flow last wanted: a crowd of small wants must not meet lanes that are taken.
+const WANTS_SECS: f64 = 5.0;
 /// Chunks ended a second, of late, below which nothing is known of a flow.
 const KNOWN_PER_S_MIN: f64 = 0.05;
 /// What waits in the queue is what ends in this time.
@@ -55,10 +64,14 @@ impl Due {
 /// What one flow has.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Backlog {
-    /// Chunks queued or being sent.
+    /// Chunks queued for a lane, or being sent in one.
     pub in_flight: i64,
     /// How long the oldest of them has been.
     pub oldest_secs: f64,
+    /// Those beside the lanes.
+    pub aside: i64,
+    /// How long the calls of most of all these take, as far as it is known.
+    pub call_secs: Option<f64>,
     /// Those to be dispatched next, in this order; no more than the window has room for.
     pub due: VecDeque<Due>,
 }
@@ -70,8 +83,24 @@ pub(crate) type Backlogs = BTreeMap<Flow, Backlog>;
 pub(crate) struct Room {
     /// Chunks that workers can send at once, as far as it is known.
     pub lanes: i64,
-    /// Chunks in flight at most.
+    /// Chunks in flight at most, but for those aside.
     pub chunks_max: i64,
+    /// Chunks aside at most.
+    pub aside_max: i64,
+}
+
+impl Room {
+    /// Lanes that are not kept for who is known to be quick.
+    fn lanes_for_all(&self) -> i64 {
+        ((self.lanes * 3 + 3) / 4).max(1)
+    }
+}
+
+/// What is dispatched, in this order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Shares {
+    pub lanes: Vec<Due>,
+    pub aside: Vec<Due>,
 }
 
 /// What the dispatcher remembers between two looks.
@@ -80,6 +109,8 @@ pub(crate) struct Turns {
     flows: BTreeMap<Flow, Memory>,
     /// Whose turn is next, and whether it has begun: a full window interrupts it.
     turn: Option<(Flow, bool)>,
+    /// Who had the last one aside.
+    last_aside: Option<Flow>,
     looked: Option<Instant>,
 }
 
@@ -90,6 +121,9 @@ struct Memory {
     in_flight: i64,
     /// Chunks ended a second, of late.
     per_s: f64,
+    /// Chunks that it had or could have had in flight, of late.
+    wants: f64,
+    long_until: Option<Instant>,
     slow_until: Option<Instant>,
 }
 
@@ -97,6 +131,10 @@ impl Memory {
     /// Chunks that end in the time a newcomer may wait.
     fn ahead(&self) -> i64 {
         (self.per_s * AHEAD_SECS) as i64
+    }
+
+    fn is_of_use(&self) -> bool {
+        self.slow_until.is_some() || self.long_until.is_some() || self.wants >= 0.5
     }
 }
 
@@ -106,48 +144,71 @@ struct Lot<'a> {
     flow: Flow,
     backlog: &'a Backlog,
     taken: usize,
+    taken_aside: usize,
     weight: i64,
+    /// Its receiver is.
     is_slow: bool,
+    /// It holds lanes for long.
+    is_long: bool,
+    is_known: bool,
     /// Chunks it may have in the queue.
     ahead: i64,
 }
 
 impl Lot<'_> {
     fn next(&self) -> Option<Due> {
-        self.backlog.due.get(self.taken).copied()
+        self.backlog.due.get(self.taken + self.taken_aside).copied()
     }
 
     fn in_flight(&self) -> i64 {
         self.backlog.in_flight + self.taken as i64
     }
+
+    fn is_unknown(&self) -> bool {
+        !self.is_long && !self.is_known
+    }
 }
 
 impl Turns {
-    /// The chunks to dispatch now, in this order.
-    pub(crate) fn share(&mut self, room: Room, backlogs: &Backlogs, now: Instant) -> Vec<Due> {
-        self.look(backlogs, now);
+    /// The chunks to dispatch now.
+    pub(crate) fn share(&mut self, room: Room, backlogs: &Backlogs, now: Instant) -> Shares {
+        self.look(room, backlogs, now);
         let mut lots = self.lots(backlogs);
         let ahead = lots.iter().map(|lot| lot.ahead).sum();
         let (parts, window) = (Parts::of(room, &lots), window(room, ahead));
-        let in_flight: i64 = lots.iter().map(Lot::in_flight).sum();
-        let slow: i64 = lots.iter().filter(|lot| lot.is_slow).map(Lot::in_flight).sum();
+        let in_flight = |is_counted: fn(&Lot<'_>) -> bool| -> i64 {
+            lots.iter()
+                .filter(|lot| is_counted(lot))
+                .map(Lot::in_flight)
+                .sum()
+        };
         let mut round = Round {
-            free: window - in_flight,
-            free_for_slow: ((room.lanes * 3 + 3) / 4).max(1) - slow,
+            free: window - in_flight(|_| true),
+            free_for_unknown: room.lanes_for_all() - in_flight(|lot| lot.is_unknown()),
+            free_for_long: room.lanes_for_all() - in_flight(|lot| lot.is_long),
+            free_for_slow: self.lanes_for_slow(room) - in_flight(|lot| lot.is_slow),
             taken: vec![],
         };
         round.run(self, &mut lots, |lot| parts.lanes(lot) + lot.ahead);
         round.run(self, &mut lots, |_| i64::MAX);
+        let aside = self.share_aside(room, &mut lots);
         for lot in &lots {
             self.flows.entry(lot.flow).or_default().in_flight = lot.in_flight();
         }
-        round.taken
+        Shares {
+            lanes: round.taken,
+            aside,
+        }
     }
 
-    /// How many chunks there is room for beside those in flight, as far as was known at the last look.
-    pub(crate) fn free(&self, room: Room, in_flight: i64) -> i64 {
+    /// How many more chunks of a flow can be of use, as far as was known at the last look.
+    pub(crate) fn free(&self, room: Room, backlogs: &Backlogs) -> i64 {
         let ahead = self.flows.values().map(Memory::ahead).sum();
-        window(room, ahead) - in_flight
+        let in_flight: i64 = backlogs.values().map(|backlog| backlog.in_flight).sum();
+        let is_any_slow = self.flows.values().any(|memory| memory.slow_until.is_some());
+        let aside: i64 = backlogs.values().map(|backlog| backlog.aside).sum();
+        let free_aside = if is_any_slow { room.aside_max - aside } else { 0 };
+        (window(room, ahead) - in_flight).max(free_aside)
     }
 
     /// Whether nothing was in flight at the last look.
@@ -155,25 +216,69 @@ impl Turns {
         self.flows.values().all(|memory| memory.in_flight == 0)
     }
 
-    /// What ended since the last look, how quick the flows are, and how slow.
-    fn look(&mut self, backlogs: &Backlogs, now: Instant) {
+    /// What ended since the last look, how quick the flows are, what they want, and how slow their receivers are.
+    fn look(&mut self, room: Room, backlogs: &Backlogs, now: Instant) {
         let since = self
             .looked
             .map_or(Duration::ZERO, |then| now.duration_since(then));
         self.looked = Some(now);
-        self.flows.retain(|flow, memory| {
-            backlogs.contains_key(flow) || memory.slow_until.is_some_and(|until| until > now)
-        });
+        for memory in self.flows.values_mut() {
+            // A mean over about a second.
+            memory.per_s *= (-since.as_secs_f64()).exp();
+            memory.wants *= (-since.as_secs_f64() / WANTS_SECS).exp();
+            memory.long_until = memory.long_until.filter(|until| *until > now);
+            memory.slow_until = memory.slow_until.filter(|until| *until > now);
+        }
         for (flow, backlog) in backlogs {
             let memory = self.flows.entry(*flow).or_default();
             let ended = (memory.in_flight - backlog.in_flight).max(0);
-            // A mean over about a second.
-            memory.per_s = memory.per_s * (-since.as_secs_f64()).exp() + ended as f64;
-            if backlog.in_flight > 0 && backlog.oldest_secs > SLOW_AFTER_SECS {
+            memory.per_s += ended as f64;
+            let wants = (backlog.in_flight + backlog.due.len() as i64).min(room.lanes);
+            memory.wants = memory.wants.max(wants as f64);
+            if backlog.in_flight > 0 && backlog.oldest_secs > LONG_AFTER_SECS {
+                memory.long_until = Some(now + LONG_FOR);
+            }
+            if backlog.call_secs.is_some_and(|secs| secs > SLOW_CALL_SECS) {
                 memory.slow_until = Some(now + SLOW_FOR);
             }
-            memory.slow_until = memory.slow_until.filter(|until| *until > now);
         }
+        self.flows.retain(|flow, memory| {
+            let has_any = backlogs.contains_key(flow);
+            memory.in_flight *= i64::from(has_any);
+            has_any || memory.is_of_use()
+        });
+    }
+
+    /// Lanes that those with a slow receiver may have: none that the others could use.
+    fn lanes_for_slow(&self, room: Room) -> i64 {
+        let others = self.flows.values().filter(|memory| memory.slow_until.is_none());
+        let wanted: f64 = others.map(|memory| memory.wants.round()).sum();
+        (room.lanes_for_all() - wanted as i64).max(0)
+    }
+
+    /// Those with a slow receiver take turns at the places beside the lanes, a chunk each: all are handed back in time.
+    fn share_aside(&mut self, room: Room, lots: &mut [Lot<'_>]) -> Vec<Due> {
+        let mut free = room.aside_max - lots.iter().map(|lot| lot.backlog.aside).sum::<i64>();
+        let (mut taken, count) = (vec![], lots.len());
+        let begin = self
+            .last_aside
+            .map_or(0, |last| lots.partition_point(|lot| lot.flow <= last));
+        let mut idle = 0;
+        for i in begin.. {
+            if free <= 0 || idle >= count {
+                break;
+            }
+            let lot = &mut lots[i % count];
+            match lot.next().filter(|_| lot.is_slow) {
+                Some(due) => {
+                    (idle, free, lot.taken_aside) = (0, free - 1, lot.taken_aside + 1);
+                    self.last_aside = Some(lot.flow);
+                    taken.push(due);
+                }
+                None => idle += 1,
+            }
+        }
+        taken
     }
 
     /// Each with its weight: tenants have the same, which their priorities share.
@@ -188,8 +293,11 @@ impl Turns {
                 flow: *flow,
                 backlog,
                 taken: 0,
+                taken_aside: 0,
                 weight: (WEIGHT_OF_ALL * flow.priority.weight() / of_tenant[&flow.tenant]).max(1),
-                is_slow: memory.slow_until.is_some() || memory.per_s < KNOWN_PER_S_MIN,
+                is_slow: memory.slow_until.is_some(),
+                is_long: memory.slow_until.or(memory.long_until).is_some(),
+                is_known: memory.per_s >= KNOWN_PER_S_MIN,
                 ahead: memory.ahead(),
             }
         };
@@ -224,6 +332,9 @@ impl Parts {
 /// One sharing out.
 struct Round {
     free: i64,
+    /// Of lanes, for whoever is not known to be quick; what some of them hold for long, newcomers don't miss.
+    free_for_unknown: i64,
+    free_for_long: i64,
     free_for_slow: i64,
     taken: Vec<Due>,
 }
@@ -260,6 +371,8 @@ impl Round {
                 *deficit -= due.cost();
                 lot.taken += 1;
                 self.free -= 1;
+                self.free_for_unknown -= i64::from(lot.is_unknown());
+                self.free_for_long -= i64::from(lot.is_long);
                 self.free_for_slow -= i64::from(lot.is_slow);
                 self.taken.push(due);
             }
@@ -277,6 +390,8 @@ impl Round {
         self.free > 0
             && lot.next().is_some()
             && lot.in_flight() < limit(lot)
+            && (!lot.is_unknown() || self.free_for_unknown > 0)
+            && (!lot.is_long || self.free_for_long > 0)
             && (!lot.is_slow || self.free_for_slow > 0)
     }
 }

@@ -1,6 +1,7 @@
 //! The operations on a real database, with customers and receivers played by the tests.
 
 mod abuse;
+mod aside;
 mod audience;
 mod away;
 mod cap_model;

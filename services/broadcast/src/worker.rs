@@ -1,4 +1,5 @@
-//! The worker: takes hints from the work queue and sends their chunks, a few at a time.
+//! The worker: takes hints from the work queue and sends their chunks, a few at a time; one of a slow receiver beside them,
+//! so that it keeps nobody else's waiting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +8,11 @@ use async_nats::jetstream::consumer::PullConsumer;
 use async_nats::jetstream::{AckKind, Message};
 use futures::{FutureExt as _, StreamExt as _};
 use outbox::{crash_point, is_mutant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::State;
@@ -22,6 +25,9 @@ use crate::queue::{self, Queue};
 const FETCH_EXPIRES: Duration = Duration::from_secs(2);
 const SET_UP_AGAIN: Duration = Duration::from_millis(500);
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
+/// A hint that finds the place aside taken looks for another worker's. With 100 deliveries that is 25 s of looking; a chunk
+/// gives its place back long before.
+const ASIDE_AGAIN: Duration = Duration::from_millis(250);
 
 /// Works until `stopping`; then ends its chunks' sub-batches, hands the rest back, and returns.
 pub(crate) async fn work(state: State, queue: Queue, stopping: CancellationToken) -> anyhow::Result<()> {
@@ -29,12 +35,16 @@ pub(crate) async fn work(state: State, queue: Queue, stopping: CancellationToken
         channels: Arc::new(Channels::open(&state)?),
         state,
         stopping,
+        place_aside: Arc::new(Semaphore::new(1)),
+        aside: TaskTracker::new(),
     };
     let mut lanes = JoinSet::new();
     for _ in 0..worker.state.knobs.worker_chunks_max {
         lanes.spawn(worker.clone().run(queue.clone()));
     }
     lanes.join_all().await;
+    worker.aside.close();
+    worker.aside.wait().await;
     Ok(())
 }
 
@@ -43,6 +53,9 @@ struct Worker {
     state: State,
     channels: Arc<Channels>,
     stopping: CancellationToken,
+    /// For one chunk beside the lanes.
+    place_aside: Arc<Semaphore>,
+    aside: TaskTracker,
 }
 
 impl Worker {
@@ -60,19 +73,36 @@ impl Worker {
         let consumer = queue.set_up().await?;
         while !self.stopping.is_cancelled() {
             if let Some(message) = fetch(&consumer).await? {
-                self.answer(message).await;
+                self.place(message).await;
             }
         }
         Ok(())
     }
 
-    /// Sends what the message hints at and tells the queue what becomes of the hint.
-    async fn answer(&self, message: Message) {
+    /// Sends what the message hints at, here or aside, where the lane does not wait for it.
+    async fn place(&self, message: Message) {
         let Some(hint) = queue::decode(&message) else {
             tracing::error!(subject = %message.subject, "message is no hint");
             let _ = message.ack_with(AckKind::Term).await;
             return;
         };
+        if !hint.is_aside {
+            return self.answer(message, hint, None).await;
+        }
+        match self.place_aside.clone().try_acquire_owned() {
+            Ok(place) => {
+                let worker = self.clone();
+                self.aside
+                    .spawn(async move { worker.answer(message, hint, Some(place)).await });
+            }
+            Err(_) => {
+                let _ = message.ack_with(AckKind::Nak(Some(ASIDE_AGAIN))).await; // lost: it comes when the queue misses it
+            }
+        }
+    }
+
+    /// Sends the chunk and tells the queue what becomes of its hint.
+    async fn answer(&self, message: Message, hint: Hint, place: Option<OwnedSemaphorePermit>) {
         if is_mutant("mutant-ack-first") {
             let _ = message.double_ack().await;
         }
@@ -89,6 +119,7 @@ impl Worker {
             } else {
                 self.send(&message, hint).await
             };
+            drop(place); // the next one may be dispatched already
             match answer {
                 Answer::Forget => {
                     crash_point("broadcast-before-ack");

@@ -14,7 +14,7 @@ mod rate;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use rate::{back_after, longest_dip, rate};
+pub(crate) use rate::{back_after, longest_dip, steady_rate};
 
 /// The closed set of ends.
 pub(crate) const ENDS: [&str; 12] = [

@@ -32,6 +32,7 @@ pub(crate) struct Email<'a> {
     line: Option<&'a Line>,
     account: Arc<Account>,
     is_trial: bool,
+    is_aside: bool,
 }
 
 impl<'a> Email<'a> {
@@ -39,9 +40,15 @@ impl<'a> Email<'a> {
         Self {
             account: accounts.of(claim.mailing.tenant, &state.knobs),
             is_trial: claim.is_trial(),
+            is_aside: claim.is_aside,
             state,
             line,
         }
+    }
+
+    pub(super) fn calls_max(&self) -> usize {
+        let calls_max = |line: &Line| line.calls_max(&self.state.knobs, self.is_aside);
+        self.line.map_or(1, calls_max)
     }
 
     pub(super) async fn deliver(
@@ -78,7 +85,7 @@ impl<'a> Email<'a> {
             caller.call(letter.contact, pace.at(i), attempt).boxed()
         });
         let calls = calls.collect();
-        let mut delivered = caller.gather(calls, line.calls_max(caller.knobs)).await;
+        let mut delivered = caller.gather(calls, self.calls_max()).await;
         delivered.deliveries.extend(unsent);
         delivered
     }

@@ -48,6 +48,7 @@ impl Inbox {
             said,
             is_in_doubt: false,
             away: None,
+            call_secs: 0.0,
         }
     }
 }

@@ -134,7 +134,11 @@ impl Webhook<'_> {
             caller.call(contact, pace.at(i), attempt).boxed()
         });
         let calls = calls.collect();
-        caller.gather(calls, caller.knobs.webhook_calls_max.into()).await
+        caller.gather(calls, self.calls_max()).await
+    }
+
+    pub(super) fn calls_max(&self) -> usize {
+        self.state.knobs.webhook_calls_max.into()
     }
 
     async fn attempt(&self, target: &Target, mailing: &Mailing, contact: ContactId) -> Result<(), Failed> {

@@ -61,6 +61,8 @@ pub(crate) struct Claim {
     pub has_waited: bool,
     /// Claims before this one that ended without a word: whom they handed over stands in the first sub-batch.
     pub earlier_attempts: i32,
+    /// It is sent beside the lanes.
+    pub is_aside: bool,
     /// Sorted; each holds its cap and has no receipt.
     pub allowed: Vec<ContactId>,
 }
@@ -197,6 +199,7 @@ pub(crate) async fn claim(state: &State, hint: Hint) -> Result<Claimed, Error> {
         failures: found.failures,
         has_waited: found.has_waited,
         earlier_attempts: found.attempts,
+        is_aside: hint.is_aside,
         allowed,
     })))
 }

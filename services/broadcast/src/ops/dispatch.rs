@@ -4,8 +4,8 @@
 //! The database remembers first, the queue is told afterwards: a hint that gets lost in between is found missing by
 //! the reconciler.
 //!
-//! Cost of a look: 2 statements while the window is full, 4 when something is dispatched; it reads the chunks in flight,
-//! and of each mass message no more chunks than there is room for.
+//! Cost of a look: 2 statements while the window is full (3 while there is room aside for a slow receiver), 4 when something
+//! is dispatched; it reads the chunks in flight, and of each mass message no more chunks than there is room for.
 
 use std::time::Instant;
 
@@ -26,10 +26,6 @@ pub(crate) async fn dispatch(state: &State, queue: &Queue, turns: &mut Turns) ->
 
 /// Marks chunks as queued, as many as the window has room for.
 pub(crate) async fn queue_up(state: &State, turns: &mut Turns, lanes: i64) -> Result<Vec<Hint>, Error> {
-    let room = Room {
-        lanes,
-        chunks_max: state.knobs.window_chunks.into(),
-    };
     // Before it is looked for again.
     let soon_secs = (2 * state.knobs.tick()).as_secs_f64();
     let mut tx = state.db.begin_everyone().await?;
@@ -37,24 +33,40 @@ pub(crate) async fn queue_up(state: &State, turns: &mut Turns, lanes: i64) -> Re
         return Ok(vec![]);
     }
     let mut backlogs = Backlogs::new();
-    for (flow, in_flight, oldest_secs) in store::dispatch::flows_in_flight(&mut *tx).await? {
-        let backlog = backlogs.entry(flow).or_default();
-        (backlog.in_flight, backlog.oldest_secs) = (in_flight, oldest_secs);
+    for flying in store::dispatch::flows_in_flight(&mut *tx).await? {
+        let backlog = backlogs.entry(flying.flow()).or_default();
+        (backlog.in_flight, backlog.aside) = (flying.in_flight, flying.aside);
+        (backlog.oldest_secs, backlog.call_secs) = (flying.oldest_secs, flying.call_secs);
     }
-    let in_flight: i64 = backlogs.values().map(|backlog| backlog.in_flight).sum();
-    let free = turns.free(room, in_flight);
+    let room = room(state, lanes, &backlogs);
+    let free = turns.free(room, &backlogs);
     if free > 0 {
         for (flow, due) in store::dispatch::due(&mut *tx, free, soon_secs).await? {
             backlogs.entry(flow).or_default().due.push_back(due);
         }
     }
-    let chosen = turns.share(room, &backlogs, Instant::now());
+    let shares = turns.share(room, &backlogs, Instant::now());
+    let in_lanes = shares.lanes.into_iter().map(|due| (due.chunk, false));
+    let chosen: Vec<_> = in_lanes
+        .chain(shares.aside.into_iter().map(|due| (due.chunk, true)))
+        .collect();
     if chosen.is_empty() {
         return Ok(vec![]);
     }
-    let chosen: Vec<_> = chosen.into_iter().map(|due| due.chunk).collect();
     let mut hints = store::dispatch::queue(&mut *tx, &chosen).await?;
     tx.commit().await?;
-    hints.sort_by_key(|hint| chosen.iter().position(|chunk| *chunk == hint.chunk));
+    hints.sort_by_key(|hint| chosen.iter().position(|(chunk, _)| *chunk == hint.chunk));
     Ok(hints)
+}
+
+/// What there is room for. A chunk aside holds a hint like a lane does, and is none; half of the workers' places aside are
+/// used, so that a hint soon finds one.
+fn room(state: &State, hints_held: i64, backlogs: &Backlogs) -> Room {
+    let aside: i64 = backlogs.values().map(|backlog| backlog.aside).sum();
+    let lanes = (hints_held - aside).max(0);
+    Room {
+        lanes,
+        chunks_max: state.knobs.window_chunks.into(),
+        aside_max: (lanes / (2 * i64::from(state.knobs.worker_chunks_max))).max(1),
+    }
 }

@@ -79,8 +79,13 @@ pub(crate) async fn work_off(
     let mailing = address(state, claim).await?;
     let channel = channels.choose(state, claim);
     let mut limiter = Limiter::new(claim.lease.chunk, claim.rates, claim.since);
-    let sub_batch_recipients = limiter.sub_batch(channel.sub_batch_recipients(&state.knobs));
-    let (mut is_in_doubt, mut is_complete) = (claim.earlier_attempts > 0, true);
+    let sub_batch_recipients = limiter.sub_batch(channel.sub_batch_recipients(&state.knobs, claim.is_aside));
+    // Whom an earlier claim may have handed over, at the front of what is left.
+    let mut doubtful = match claim.earlier_attempts {
+        0 => 0,
+        _ => limiter.sub_batch(state.knobs.sub_batch_recipients()),
+    };
+    let (mut is_in_doubt, mut is_complete) = (doubtful > 0, true);
     let (mut left, mut away, mut has_progress) = (claim.allowed.as_slice(), None, false);
     while !left.is_empty() {
         // A receiver that was away is tried with one.
@@ -102,8 +107,11 @@ pub(crate) async fn work_off(
         }
         crash_point("broadcast-after-t2");
         is_complete = delivered.deliveries.len() == contacts.len();
-        // An earlier claim's doubt goes with a whole sub-batch, and with nothing less.
-        is_in_doubt = delivered.is_in_doubt || is_in_doubt && (is_trial || !is_complete);
+        if is_complete {
+            // An earlier claim's sub-batch may have been a larger one.
+            doubtful = doubtful.saturating_sub(contacts.len());
+        }
+        is_in_doubt = delivered.is_in_doubt || doubtful > 0;
         if !is_complete {
             away = delivered.away;
             break;

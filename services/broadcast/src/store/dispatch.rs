@@ -17,23 +17,45 @@ pub(crate) async fn lead(db: impl PgExecutor<'_>) -> sqlx::Result<bool> {
         .await
 }
 
-/// What each flow has queued or being sent: how many chunks, and for how many seconds the oldest.
-pub(crate) async fn flows_in_flight(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<(Flow, i64, f64)>> {
-    sqlx::query!(
-        r#"select tenant_id as "tenant: TenantId", priority as "priority: Priority", count(*) as "chunks!",
-             coalesce(extract(epoch from now() - min(queued_at)), 0)::float8 as "oldest_secs!"
+/// What a flow has queued or being sent.
+pub(crate) struct Flying {
+    pub tenant: TenantId,
+    pub priority: Priority,
+    /// Chunks in lanes, or queued for one.
+    pub in_flight: i64,
+    /// For how many seconds the oldest of them.
+    pub oldest_secs: f64,
+    pub aside: i64,
+    /// How long the calls of at least half of them take, where it is known of any.
+    pub call_secs: Option<f64>,
+}
+
+impl Flying {
+    pub(crate) const fn flow(&self) -> Flow {
+        Flow {
+            tenant: self.tenant,
+            priority: self.priority,
+        }
+    }
+}
+
+/// What each flow has queued or being sent. Calls that nothing was heard of for longer than anybody waits for tokens count
+/// as well; one chunk of many, whose worker died, tells nothing of a receiver.
+pub(crate) async fn flows_in_flight(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Flying>> {
+    sqlx::query_as!(
+        Flying,
+        r#"select tenant_id as "tenant: TenantId", priority as "priority: Priority",
+             count(*) filter (where not aside) as "in_flight!", count(*) filter (where aside) as "aside!",
+             coalesce(extract(epoch from now() - min(queued_at) filter (where not aside)), 0)::float8 as "oldest_secs!",
+             percentile_disc(0.5) within group (order by greatest(call_secs, case
+               when chunk.state = 'sending' and busy_since < now() - interval '3 seconds'
+               then extract(epoch from now() - busy_since)::float8 end)) as "call_secs?"
            from chunk join broadcast using (tenant_id, broadcast_id)
            where chunk.state in ('queued', 'sending')
            group by tenant_id, priority"#
     )
     .fetch_all(db)
     .await
-    .map(|rows| {
-        let flow = |tenant, priority| Flow { tenant, priority };
-        rows.into_iter()
-            .map(|row| (flow(row.tenant, row.priority), row.chunks, row.oldest_secs))
-            .collect()
-    })
 }
 
 /// What may be dispatched of each flow next, its oldest mass message first: no more than a number of chunks, and nothing
@@ -101,24 +123,28 @@ pub(crate) async fn due(
     })
 }
 
-/// Queues these chunks, each under a new epoch, but for those that somebody is just at or that were paused meanwhile.
-pub(crate) async fn queue(db: impl PgExecutor<'_>, chunks: &[ChunkKey]) -> sqlx::Result<Vec<Hint>> {
-    let broadcasts: Vec<_> = chunks.iter().map(|chunk| chunk.broadcast).collect();
-    let ns: Vec<_> = chunks.iter().map(|chunk| chunk.n).collect();
+/// Queues these chunks, for a lane or aside, each under a new epoch, but for those that somebody is just at or that were
+/// paused meanwhile.
+pub(crate) async fn queue(db: impl PgExecutor<'_>, chunks: &[(ChunkKey, bool)]) -> sqlx::Result<Vec<Hint>> {
+    let broadcasts: Vec<_> = chunks.iter().map(|(chunk, _)| chunk.broadcast).collect();
+    let ns: Vec<_> = chunks.iter().map(|(chunk, _)| chunk.n).collect();
+    let asides: Vec<_> = chunks.iter().map(|(_, is_aside)| *is_aside).collect();
     sqlx::query!(
         r#"with picked as (
-             select broadcast_id, chunk.n
-             from unnest($1::uuid[], $2::int4[]) as chosen (broadcast_id, n)
+             select broadcast_id, chunk.n, chosen.is_aside
+             from unnest($1::uuid[], $2::int4[], $3::bool[]) as chosen (broadcast_id, n, is_aside)
              join chunk using (broadcast_id, n)
              join broadcast using (tenant_id, broadcast_id)
              where chunk.state = 'ready' and broadcast.state in ('running', 'cancelling')
              order by broadcast_id, chunk.n for update of chunk skip locked)
-           update chunk set state = 'queued', epoch = epoch + 1, queued_at = now()
+           update chunk set state = 'queued', epoch = epoch + 1, queued_at = now(), aside = is_aside, busy_since = null
            from picked
            where chunk.broadcast_id = picked.broadcast_id and chunk.n = picked.n
-           returning tenant_id as "tenant: TenantId", chunk.broadcast_id as "broadcast: BroadcastId", chunk.n, epoch"#,
+           returning tenant_id as "tenant: TenantId", chunk.broadcast_id as "broadcast: BroadcastId", chunk.n, epoch,
+             aside"#,
         &broadcasts as &[BroadcastId],
         &ns,
+        &asides,
     )
     .fetch_all(db)
     .await
@@ -127,6 +153,7 @@ pub(crate) async fn queue(db: impl PgExecutor<'_>, chunks: &[ChunkKey]) -> sqlx:
             .map(|row| Hint {
                 chunk: ChunkKey { tenant: row.tenant, broadcast: row.broadcast, n: row.n },
                 epoch: row.epoch,
+                is_aside: row.aside,
             })
             .collect()
     })

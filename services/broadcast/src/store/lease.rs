@@ -156,7 +156,7 @@ pub(crate) async fn lock(
 pub(crate) async fn take(db: impl PgExecutor<'_>, lease: Lease, lease_secs: f64) -> sqlx::Result<()> {
     sqlx::query!(
         "update chunk set state = 'sending', lease_owner = $3, lease_until = now() + make_interval(secs => $4),
-           attempts = attempts + 1
+           attempts = attempts + 1, busy_since = now()
          where broadcast_id = $1 and n = $2",
         lease.chunk.broadcast.0,
         lease.chunk.n,

@@ -78,6 +78,7 @@ fn a_hint_is_decoded_or_refused() {
         broadcast_id: uuid::Uuid::now_v7().to_string(),
         chunk: u32::MAX,
         epoch: 1,
+        aside: true,
     };
     let encoded = hint.encode_to_vec();
     let inputs = fuzz(&[&encoded, b"\x08\xff\xff\xff\xff\x0f"], |input| {

@@ -9,9 +9,17 @@ const STRETCH: Duration = Duration::from_secs(1);
 const BACK_SHARE: f64 = 0.9;
 
 /// Arrivals a second, from the first to the last.
-pub(crate) fn rate(arrivals: &[Timestamp]) -> Option<f64> {
+fn rate(arrivals: &[Timestamp]) -> Option<f64> {
     let secs = arrivals.first()?.duration_until(*arrivals.last()?).as_secs_f64();
     (secs > 0.0).then(|| arrivals.len() as f64 / secs)
+}
+
+/// The same in full swing: from a fifth of them on, and not before this time, to four fifths; nothing, when nothing is left
+/// in between.
+pub(crate) fn steady_rate(arrivals: &[Timestamp], settling: Duration) -> Option<f64> {
+    let settled = *arrivals.first()? + SignedDuration::try_from(settling).ok()?;
+    let begin = arrivals.partition_point(|at| *at < settled);
+    rate(arrivals.get(begin.max(arrivals.len() / 5)..arrivals.len() * 4 / 5)?)
 }
 
 /// Arrivals a second before the fault; nothing, when there were none.

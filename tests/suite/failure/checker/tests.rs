@@ -1,5 +1,7 @@
 //! The checker fails on each kind of violation, and on nothing else.
 
+use std::time::Duration;
+
 use super::*;
 
 /// Three recipients: two delivered, one capped.
@@ -303,4 +305,23 @@ fn the_rate_is_back_when_it_is() {
     };
     assert!((3.0..3.1).contains(&dip(0.3)), "{}", dip(0.3));
     assert!((4.0..5.3).contains(&dip(0.5)), "{}", dip(0.5));
+}
+
+#[test]
+fn a_steady_rate_is_that_of_the_middle() {
+    let start: Timestamp = "2026-03-04T12:00:00Z".parse().unwrap();
+    let at = |millis: i64| start + SignedDuration::from_millis(millis);
+    // Ten a second for ten seconds, a hundred for ten, and stragglers.
+    let arrivals: Vec<_> = (0..100)
+        .map(|i| at(i * 100))
+        .chain((0..1_000).map(|i| at(10_000 + i * 10)))
+        .chain((0..100).map(|i| at(20_000 + i * 1_000)))
+        .collect();
+    let rate = |settling| steady_rate(&arrivals, Duration::from_secs(settling));
+    for settling in [0, 13] {
+        let steady = rate(settling).unwrap();
+        assert!((99.0..102.0).contains(&steady), "{steady}");
+    }
+    assert_eq!(rate(19), None, "that is all but over");
+    assert_eq!(steady_rate(&[], Duration::ZERO), None);
 }

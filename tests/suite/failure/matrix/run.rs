@@ -15,7 +15,7 @@ use super::fault::{CHUNK_ATTEMPTS, Fault, Laid};
 use super::rows::Row;
 use super::stage::{Stage, now};
 use super::watch::Watch;
-use crate::failure::checker::{Account, Run, back_after, longest_dip, rate, repeats};
+use crate::failure::checker::{Account, Run, back_after, longest_dip, repeats, steady_rate};
 
 /// Between start and end of a row, on a busy machine.
 const OVER: Duration = Duration::from_secs(150);
@@ -29,6 +29,8 @@ const NEIGHBOURS_MAX: usize = 1_000;
 const HALF: f64 = 0.5;
 const DIP_MAX: Duration = Duration::from_secs(5);
 const KEPT_SHARE: f64 = 0.9;
+/// Until a slow neighbour's calls have been timed, and what it held by then is given back.
+const SETTLING: Duration = Duration::from_secs(8);
 
 /// What a row came to.
 #[derive(Clone, Debug)]
@@ -188,18 +190,21 @@ async fn act(
 
 /// V7: a neighbour whose receiver is slow takes nothing from this rate, which is compared with the row without a fault.
 fn neighbours_are_unmoved(stage: &mut Stage, row: &Row, arrivals: &[Timestamp]) -> Option<String> {
-    let rate = rate(arrivals)?;
     match row.fault {
-        Fault::None if row.masses.len() == 4 => stage.usual_rate.get_or_insert(rate),
+        Fault::None if row.masses.len() == 4 => {
+            let rate = steady_rate(arrivals, Duration::ZERO)?;
+            stage.usual_rate.get_or_insert(rate);
+            None
+        }
         Fault::SlowAccount => {
+            let rate = steady_rate(arrivals, SETTLING).unwrap_or_default();
             // Row 0 goes before, or nothing is enough.
             let usual = stage.usual_rate.unwrap_or(f64::INFINITY);
-            return (rate < KEPT_SHARE * usual)
-                .then(|| format!("V7 isolation: {rate:.0} calls/s beside a slow account, alone {usual:.0}"));
+            (rate < KEPT_SHARE * usual)
+                .then(|| format!("V7 isolation: {rate:.0} calls/s beside a slow account, alone {usual:.0}"))
         }
-        _ => return None,
-    };
-    None
+        _ => None,
+    }
 }
 
 /// What the row's fault means for how it ended.

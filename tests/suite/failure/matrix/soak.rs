@@ -52,12 +52,14 @@ async fn random_rows_hold_for_as_long_as_one_likes() -> anyhow::Result<()> {
     while Instant::now() < end {
         let contacts = stage.dice.within(CONTACTS);
         let is_mix = stage.dice.within(0..MIX_EVERY) == 0;
-        let row = if is_mix {
+        let row = if sum.runs == 0 {
+            &ROWS[0] // another one's rate is compared with it
+        } else if is_mix {
             &MIX
         } else {
             &ROWS[stage.dice.within(0..ROWS.len())]
         };
-        match play(&mut stage, row, contacts.min(row.contacts_max)).await {
+        match play(&mut stage, row, row.contacts(contacts)).await {
             Ok(report) => {
                 println!("{report}");
                 sum.add(&report);

@@ -52,9 +52,13 @@ impl Line {
         &self.from
     }
 
-    /// One chunk's share of the connections.
-    pub(super) fn calls_max(&self, knobs: &Knobs) -> usize {
-        (self.connections_max / knobs.worker_chunks_max).max(1).into()
+    /// One chunk's share of the connections, of which one is for the chunk aside.
+    pub(super) fn calls_max(&self, knobs: &Knobs, is_aside: bool) -> usize {
+        let share = match is_aside {
+            true => 1,
+            false => (self.connections_max - 1) / knobs.worker_chunks_max,
+        };
+        share.max(1).into()
     }
 
     pub(super) async fn attempt(&self, letter: &Written) -> Result<(), Failed> {
