@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::{AckPolicy, PullConsumer, pull};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config as StreamConfig, RetentionPolicy, StorageType};
+use async_nats::jetstream::{Context, Message};
 use contracts::broadcast::v1::ChunkReady;
 use contracts::{BroadcastId, TenantId};
 use futures::future::try_join_all;
@@ -26,6 +26,8 @@ const AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// Only a fuse: attempts are counted in the database, and a hint that blows it is published anew.
 const DELIVERIES_MAX: i64 = 100;
 const ACKS_PENDING_MAX: i64 = 1_000;
+/// Servers that are electing a leader answer no request, nor do they answer it once they have one: ask again soon.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Clone)]
 pub(crate) struct Queue {
@@ -67,12 +69,19 @@ impl Queue {
             max_ack_pending: ACKS_PENDING_MAX,
             ..pull::Config::default()
         };
-        let jetstream = self.bus.jetstream();
+        let jetstream = self.asking();
         jetstream.get_or_create_stream(stream).await.map_err(lost)?;
         jetstream
             .create_consumer_on_stream(consumer, STREAM)
             .await
             .map_err(lost)
+    }
+
+    /// To ask about stream and consumer, and to take from them.
+    fn asking(&self) -> Context {
+        let mut jetstream = self.bus.jetstream().clone();
+        jetstream.set_timeout(ASK_AGAIN);
+        jetstream
     }
 
     /// Publishes hints, all on their way at once; the ones that fail are found missing later.
@@ -94,8 +103,7 @@ impl Queue {
 
     /// Hints that wait in the queue or are with a worker. Sets the queue up when it is not there.
     pub(crate) async fn outstanding(&self) -> Result<u64, Error> {
-        let jetstream = self.bus.jetstream();
-        let consumer: PullConsumer = match jetstream.get_consumer_from_stream(DURABLE, STREAM).await {
+        let consumer: PullConsumer = match self.asking().get_consumer_from_stream(DURABLE, STREAM).await {
             Ok(consumer) => consumer,
             Err(_) => self.set_up().await?,
         };

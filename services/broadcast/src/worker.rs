@@ -22,8 +22,8 @@ use crate::error::Error;
 use crate::ops::{self, Answer};
 use crate::queue::{self, Queue};
 
-const FETCH_EXPIRES: Duration = Duration::from_secs(2);
-const SET_UP_AGAIN: Duration = Duration::from_millis(500);
+const FETCH_EXPIRES: Duration = Duration::from_secs(1);
+const SET_UP_AGAIN: Duration = Duration::from_millis(250);
 const AFTER_FAILURE: Duration = Duration::from_secs(2);
 /// A hint that finds the place aside taken looks for another worker's. With 100 deliveries that is 25 s of looking; a chunk
 /// gives its place back long before.
