@@ -14,7 +14,8 @@ use crate::Settings;
 const ACQUIRE_SECS_MAX: u64 = 2;
 const STATEMENT_SECS_MAX: u64 = 15;
 const LOCK_SECS_MAX: u64 = 5;
-const IDLE_IN_TRANSACTION_SECS_MAX: u64 = 60;
+/// A process that is cut off keeps what it has locked for no longer.
+const IDLE_IN_TRANSACTION_SECS_MAX: u64 = 15;
 /// A connection used within this time is taken on trust; an older one is asked first.
 const TRUSTED_SECS: u64 = 1;
 const IDLE_SECS_MAX: u64 = 300;

@@ -8,6 +8,7 @@ use crate::State;
 use crate::error::Error;
 use crate::ops;
 use crate::ops::old::Walk;
+use crate::ops::reconcile::Seen;
 use crate::queue::Queue;
 use crate::share::Turns;
 
@@ -43,14 +44,10 @@ pub(crate) async fn dispatch(state: State, queue: Queue, stopping: CancellationT
 
 pub(crate) async fn reconcile(state: State, queue: Queue, stopping: CancellationToken) -> anyhow::Result<()> {
     let period = Duration::from_secs(state.knobs.reconcile_secs);
-    let (mut was_short, mut was_away) = (false, false);
+    let mut seen = Seen::default();
     while !stopping.is_cancelled() {
-        let reconciled = ops::reconcile(&state, &queue, (was_short, was_away)).await;
-        (was_short, was_away) = (
-            matches!(reconciled, Ok(true)),
-            !matches!(reconciled, Ok(_) | Err(Error::Queue(_))),
-        );
-        pause("reconcile", reconciled.map(|_| false), period, &stopping).await;
+        let reconciled = ops::reconcile(&state, &queue, &mut seen).await;
+        pause("reconcile", reconciled.map(|()| false), period, &stopping).await;
     }
     Ok(())
 }

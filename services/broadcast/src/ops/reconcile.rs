@@ -5,21 +5,31 @@ use crate::error::Error;
 use crate::queue::Queue;
 use crate::store;
 
-/// Expired leases, unless the database was away a moment ago: whoever held one through that gets time to write the receipts
-/// of calls that were made. Then lost hints. The queue's own count tells whether hints are missing at all: while it holds
-/// one for everything in flight, old ones merely wait for a worker. It may be short for a moment, as a chunk is queued
-/// before its hint is published, so it has to be found short twice in a row. Returns whether it is.
-pub(crate) async fn reconcile(
-    state: &State,
-    queue: &Queue,
-    (was_short, was_away): (bool, bool),
-) -> Result<bool, Error> {
-    if !was_away {
-        expire_leases(state).await?;
-    }
+/// What the look before has seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Seen {
+    /// The queue held fewer hints than it should.
+    is_short: bool,
+    /// The database did not answer.
+    is_away: bool,
+}
+
+/// Expired leases, but not at the first look that meets a database which was away: whoever held one through that gets time
+/// to write the receipts of calls that were made. Then lost hints. The queue's own count tells whether hints are missing
+/// at all: while it holds one for everything in flight, old ones merely wait for a worker. It may be short for a moment,
+/// as a chunk is queued before its hint is published, so it has to be found short twice in a row.
+pub(crate) async fn reconcile(state: &State, queue: &Queue, seen: &mut Seen) -> Result<(), Error> {
+    let before = std::mem::take(seen);
+    let asked = match before.is_away {
+        true => state.db.begin_everyone().await.map(drop).map_err(Error::from),
+        false => expire_leases(state).await,
+    };
+    seen.is_away = asked.is_err();
+    asked?;
     // Asked first: a chunk that ends in between is then missed in the database, not in the queue.
     let hints = queue.outstanding().await?;
-    requeue(state, hints, was_short).await
+    seen.is_short = requeue(state, hints, before.is_short).await?;
+    Ok(())
 }
 
 async fn expire_leases(state: &State) -> Result<(), Error> {

@@ -15,7 +15,7 @@ use sqlx::postgres::PgPoolOptions;
 use testkit::{Dice, Set, Signal, eventually_within};
 use uuid::Uuid;
 
-use crate::failure::proxy::Proxy;
+use crate::failure::proxy::{Line, Proxy};
 use crate::failure::sink::Sink;
 use crate::isolation::clock::TestClock;
 
@@ -237,11 +237,14 @@ impl Stage {
 
     /// Everything runs and is ready, however the row before ended.
     pub(crate) async fn all_well(&mut self) -> anyhow::Result<()> {
+        self.to_nats.set(Line::Through);
+        self.to_postgres.set(Line::Through);
         for name in self.names() {
             if self.set.has_died(&name) {
                 self.run(&name, None).await?;
             }
         }
+        self.set.signal(WORKERS[0], Signal::SIGCONT)?;
         eventually_within(HEALS, async || {
             self.set.all_answer(reqwest::StatusCode::OK, HEALS).await
         })
