@@ -27,6 +27,9 @@ use crate::outcome::Outcome;
 use crate::pace::Pace;
 use crate::post::To;
 
+/// A receiver whose calls take longer is slow.
+const SLOW_CALL: Duration = Duration::from_secs(1);
+
 /// What the recipients of one chunk get, and from whom.
 #[derive(Clone, Debug)]
 pub(crate) struct Mailing {
@@ -77,8 +80,6 @@ pub(crate) struct Delivered {
     pub away: Option<Away>,
     /// The words of each of these, in the same order; empty where all get the same.
     pub said: Vec<Said>,
-    /// How long the calls took, with their repetitions; not what they waited for tokens, or for each other.
-    pub call_secs: f64,
 }
 
 impl Delivered {
@@ -149,13 +150,17 @@ impl Channel<'_> {
         }
     }
 
-    /// Calls of a sub-batch under way at once.
-    fn calls_max(&self) -> usize {
-        match self {
-            Self::Inbox(_) => usize::MAX,
+    /// When the receiver of so many is slow, if they are not delivered by then: each call has its time, and those that
+    /// wait for others theirs.
+    pub(crate) fn slow_from(&self, recipients: usize, pace: &Pace) -> Instant {
+        let calls_max = match self {
+            Self::Inbox(_) => recipients.max(1),
             Self::Webhook(webhook) => webhook.calls_max(),
             Self::Email(email) => email.calls_max(),
-        }
+        };
+        let rounds = u32::try_from(recipients.div_ceil(calls_max)).unwrap_or(u32::MAX);
+        let due = Instant::now().max(pace.at(recipients.saturating_sub(1)));
+        due + SLOW_CALL.saturating_mul(rounds)
     }
 
     /// Delivers to the recipients of one sub-batch, as many as the grip and the pace let it. Words of their own are
@@ -196,14 +201,10 @@ impl Channel<'_> {
     }
 
     async fn carry(&self, mailing: &Mailing, contacts: &[ContactId], pace: Pace, grip: &Grip) -> Delivered {
-        let due = Instant::now().max(pace.at(contacts.len().saturating_sub(1)));
-        let mut delivered = match self {
+        match self {
             Self::Inbox(inbox) => inbox.deliver(mailing, contacts, pace, grip).await,
             Self::Webhook(webhook) => webhook.deliver(mailing, contacts, pace, grip).await,
             Self::Email(email) => email.deliver(mailing, contacts, pace, grip).await,
-        };
-        let rounds = contacts.len().div_ceil(self.calls_max()).max(1);
-        delivered.call_secs = due.elapsed().as_secs_f64() / rounds as f64;
-        delivered
+        }
     }
 }

@@ -9,7 +9,7 @@ use url::Url;
 use crate::opt_out::PUBLIC_URL_BYTES_MAX;
 
 /// Recipients of a slow receiver handed over at a time, beside the lanes: a call there takes long, however few there are.
-const ASIDE_RECIPIENTS_MAX: u16 = 5;
+const ASIDE_MAX: u16 = 5;
 
 /// Broadcast: mass messages, the caps on them, and contacts' inboxes.
 #[derive(Debug, clap::Parser)]
@@ -62,6 +62,11 @@ impl Config {
         anyhow::ensure!(
             self.public_url.as_str().len() <= PUBLIC_URL_BYTES_MAX,
             "SHEQUN_PUBLIC_URL is longer than {PUBLIC_URL_BYTES_MAX} bytes: links in messages begin with it, and have to fit"
+        );
+        anyhow::ensure!(
+            self.mail.smtp_url.is_none() || self.knobs.worker_chunks_max < self.mail.smtp_connections_max,
+            "SHEQUN_WORKER_CHUNKS_MAX is not below SHEQUN_SMTP_CONNECTIONS_MAX: each chunk in hand needs a connection, and \
+             one that is sent aside"
         );
         self.knobs.check()
     }
@@ -244,9 +249,10 @@ pub struct MailSettings {
     #[arg(long, env = "SHEQUN_SMTP_URL", hide_env_values = true, value_name = "URL")]
     pub smtp_url: Option<SecretString>,
 
-    /// Connections to the mail server that a worker has at most: each of its chunks has its share, one at least
-    #[arg(long, env = "SHEQUN_SMTP_CONNECTIONS_MAX", default_value_t = 10, value_name = "COUNT",
-          value_parser = clap::value_parser!(u16).range(1..=500))]
+    /// Connections to the mail server that a worker has at most, more than SHEQUN_WORKER_CHUNKS_MAX: up to 5 of them are of
+    /// the chunk it sends aside, each other chunk has its share of the rest
+    #[arg(long, env = "SHEQUN_SMTP_CONNECTIONS_MAX", default_value_t = 15, value_name = "COUNT",
+          value_parser = clap::value_parser!(u16).range(2..=500))]
     pub smtp_connections_max: u16,
 
     /// Seconds the mail server has to take an e-mail
@@ -263,12 +269,21 @@ impl Knobs {
 
     /// One chunk's share of what its worker may hand over without a receipt.
     pub(crate) fn share_recipients(&self, is_aside: bool) -> usize {
+        self.share(self.sub_batch_recipients, is_aside)
+    }
+
+    /// One chunk's share of a worker's connections.
+    pub(crate) fn share_connections(&self, connections_max: u16, is_aside: bool) -> usize {
+        self.share(connections_max, is_aside)
+    }
+
+    /// Of what a worker has more of than lanes.
+    fn share(&self, all: u16, is_aside: bool) -> usize {
         let lanes = self.worker_chunks_max;
-        let equal = self.sub_batch_recipients / lanes.saturating_add(1);
-        let aside = equal.clamp(1, ASIDE_RECIPIENTS_MAX);
+        let aside = (all / lanes.saturating_add(1)).clamp(1, ASIDE_MAX);
         let share = match is_aside {
             true => aside,
-            false => self.sub_batch_recipients.saturating_sub(aside) / lanes,
+            false => all.saturating_sub(aside) / lanes,
         };
         share.max(1).into()
     }

@@ -8,7 +8,7 @@
 //! those of which nothing is known.
 //!
 //! One whose receiver is slow gets only those lanes that the others have not wanted of late. What it has beyond them goes
-//! aside, where each worker has a slot for one such chunk, beside its lanes.
+//! aside, where each worker has a place for one such chunk, beside its lanes.
 //!
 //! All this stands in the leader's memory. Another leader begins without it, which costs a turn.
 
@@ -29,10 +29,6 @@ const CHUNK_RECIPIENTS_MIN: i64 = 50;
 /// After this time in flight a flow's chunks are taken to hold lanes for long, and remembered for a while.
 const LONG_AFTER_SECS: f64 = 3.0;
 const LONG_FOR: Duration = Duration::from_secs(30);
-/// A receiver whose calls take longer is slow, and remembered to be for a while: one that is quick with the few calls made
-/// aside need not be with many.
-const SLOW_CALL_SECS: f64 = 1.0;
-const SLOW_FOR: Duration = Duration::from_secs(10);
 /// How long lanes are kept for what a flow last wanted: a crowd of small wants must not meet lanes that are taken.
 const WANTS_SECS: f64 = 5.0;
 /// Chunks ended a second, of late, below which nothing is known of a flow.
@@ -70,8 +66,8 @@ pub(crate) struct Backlog {
     pub oldest_secs: f64,
     /// Those beside the lanes.
     pub aside: i64,
-    /// How long the calls of most of all these take, as far as it is known.
-    pub call_secs: Option<f64>,
+    /// Workers say that its receiver is.
+    pub is_slow: bool,
     /// Those to be dispatched next, in this order; no more than the window has room for.
     pub due: VecDeque<Due>,
 }
@@ -110,7 +106,7 @@ pub(crate) struct Turns {
     /// Whose turn is next, and whether it has begun: a full window interrupts it.
     turn: Option<(Flow, bool)>,
     /// Who had the last one aside.
-    last_aside: Option<Flow>,
+    last_aside: Option<TenantId>,
     looked: Option<Instant>,
 }
 
@@ -124,7 +120,8 @@ struct Memory {
     /// Chunks that it had or could have had in flight, of late.
     wants: f64,
     long_until: Option<Instant>,
-    slow_until: Option<Instant>,
+    /// At the last look.
+    is_slow: bool,
 }
 
 impl Memory {
@@ -134,7 +131,7 @@ impl Memory {
     }
 
     fn is_of_use(&self) -> bool {
-        self.slow_until.is_some() || self.long_until.is_some() || self.wants >= 0.5
+        self.long_until.is_some() || self.wants >= 0.5
     }
 }
 
@@ -202,10 +199,9 @@ impl Turns {
     }
 
     /// How many more chunks of a flow can be of use, as far as was known at the last look.
-    pub(crate) fn free(&self, room: Room, backlogs: &Backlogs) -> i64 {
+    pub(crate) fn free(&self, room: Room, backlogs: &Backlogs, is_any_slow: bool) -> i64 {
         let ahead = self.flows.values().map(Memory::ahead).sum();
         let in_flight: i64 = backlogs.values().map(|backlog| backlog.in_flight).sum();
-        let is_any_slow = self.flows.values().any(|memory| memory.slow_until.is_some());
         let aside: i64 = backlogs.values().map(|backlog| backlog.aside).sum();
         let free_aside = if is_any_slow { room.aside_max - aside } else { 0 };
         (window(room, ahead) - in_flight).max(free_aside)
@@ -227,7 +223,6 @@ impl Turns {
             memory.per_s *= (-since.as_secs_f64()).exp();
             memory.wants *= (-since.as_secs_f64() / WANTS_SECS).exp();
             memory.long_until = memory.long_until.filter(|until| *until > now);
-            memory.slow_until = memory.slow_until.filter(|until| *until > now);
         }
         for (flow, backlog) in backlogs {
             let memory = self.flows.entry(*flow).or_default();
@@ -238,9 +233,7 @@ impl Turns {
             if backlog.in_flight > 0 && backlog.oldest_secs > LONG_AFTER_SECS {
                 memory.long_until = Some(now + LONG_FOR);
             }
-            if backlog.call_secs.is_some_and(|secs| secs > SLOW_CALL_SECS) {
-                memory.slow_until = Some(now + SLOW_FOR);
-            }
+            memory.is_slow = backlog.is_slow;
         }
         self.flows.retain(|flow, memory| {
             let has_any = backlogs.contains_key(flow);
@@ -251,32 +244,24 @@ impl Turns {
 
     /// Lanes that those with a slow receiver may have: none that the others could use.
     fn lanes_for_slow(&self, room: Room) -> i64 {
-        let others = self.flows.values().filter(|memory| memory.slow_until.is_none());
+        let others = self.flows.values().filter(|memory| !memory.is_slow);
         let wanted: f64 = others.map(|memory| memory.wants.round()).sum();
         (room.lanes_for_all() - wanted as i64).max(0)
     }
 
-    /// Those with a slow receiver take turns at the places beside the lanes, a chunk each: all are handed back in time.
+    /// Tenants with a slow receiver take turns at the places beside the lanes, the most urgent chunk each: all are handed
+    /// back in time.
     fn share_aside(&mut self, room: Room, lots: &mut [Lot<'_>]) -> Vec<Due> {
-        let mut free = room.aside_max - lots.iter().map(|lot| lot.backlog.aside).sum::<i64>();
-        let (mut taken, count) = (vec![], lots.len());
-        let begin = self
-            .last_aside
-            .map_or(0, |last| lots.partition_point(|lot| lot.flow <= last));
-        let mut idle = 0;
-        for i in begin.. {
-            if free <= 0 || idle >= count {
+        let free = room.aside_max - lots.iter().map(|lot| lot.backlog.aside).sum::<i64>();
+        let mut taken = vec![];
+        for _ in 0..free {
+            let slow = lots.iter_mut().filter(|lot| lot.is_slow && lot.next().is_some());
+            let Some(lot) = slow.min_by_key(|lot| (self.last_aside >= Some(lot.flow.tenant), lot.flow)) else {
                 break;
-            }
-            let lot = &mut lots[i % count];
-            match lot.next().filter(|_| lot.is_slow) {
-                Some(due) => {
-                    (idle, free, lot.taken_aside) = (0, free - 1, lot.taken_aside + 1);
-                    self.last_aside = Some(lot.flow);
-                    taken.push(due);
-                }
-                None => idle += 1,
-            }
+            };
+            taken.extend(lot.next());
+            lot.taken_aside += 1;
+            self.last_aside = Some(lot.flow.tenant);
         }
         taken
     }
@@ -295,8 +280,8 @@ impl Turns {
                 taken: 0,
                 taken_aside: 0,
                 weight: (WEIGHT_OF_ALL * flow.priority.weight() / of_tenant[&flow.tenant]).max(1),
-                is_slow: memory.slow_until.is_some(),
-                is_long: memory.slow_until.or(memory.long_until).is_some(),
+                is_slow: memory.is_slow,
+                is_long: memory.is_slow || memory.long_until.is_some(),
                 is_known: memory.per_s >= KNOWN_PER_S_MIN,
                 ahead: memory.ahead(),
             }

@@ -48,7 +48,6 @@ impl Inbox {
             said,
             is_in_doubt: false,
             away: None,
-            call_secs: 0.0,
         }
     }
 }

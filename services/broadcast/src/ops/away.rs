@@ -61,6 +61,15 @@ pub(crate) async fn leave_alone(
     Ok(())
 }
 
+/// Tells the dispatcher that the receiver is slow. It may be wrong, or lost: then lanes are held for longer.
+pub(crate) async fn tell_slow(state: &State, claim: &Claim) -> Result<(), Error> {
+    let tenant = claim.lease.chunk.tenant;
+    let mut tx = state.db.begin(tenant).await?;
+    store::receiver::is_slow(&mut *tx, tenant, claim.channel).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// The receiver answered somebody: it is back, if it was away.
 pub(crate) async fn is_back(state: &State, claim: &Claim) -> Result<(), Error> {
     if !claim.has_waited {

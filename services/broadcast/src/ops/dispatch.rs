@@ -4,7 +4,7 @@
 //! The database remembers first, the queue is told afterwards: a hint that gets lost in between is found missing by
 //! the reconciler.
 //!
-//! Cost of a look: 2 statements while the window is full (3 while there is room aside for a slow receiver), 4 when something
+//! Cost of a look: 3 statements while the window is full (4 while there is room aside for a slow receiver), 5 when something
 //! is dispatched; it reads the chunks in flight, and of each mass message no more chunks than there is room for.
 
 use std::time::Instant;
@@ -36,13 +36,19 @@ pub(crate) async fn queue_up(state: &State, turns: &mut Turns, lanes: i64) -> Re
     for flying in store::dispatch::flows_in_flight(&mut *tx).await? {
         let backlog = backlogs.entry(flying.flow()).or_default();
         (backlog.in_flight, backlog.aside) = (flying.in_flight, flying.aside);
-        (backlog.oldest_secs, backlog.call_secs) = (flying.oldest_secs, flying.call_secs);
+        backlog.oldest_secs = flying.oldest_secs;
     }
+    let slow = store::dispatch::slow_flows(&mut *tx).await?;
     let room = room(state, lanes, &backlogs);
-    let free = turns.free(room, &backlogs);
+    let free = turns.free(room, &backlogs, !slow.is_empty());
     if free > 0 {
         for (flow, due) in store::dispatch::due(&mut *tx, free, soon_secs).await? {
             backlogs.entry(flow).or_default().due.push_back(due);
+        }
+    }
+    for flow in slow {
+        if let Some(backlog) = backlogs.get_mut(&flow) {
+            backlog.is_slow = true;
         }
     }
     let shares = turns.share(room, &backlogs, Instant::now());

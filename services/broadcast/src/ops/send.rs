@@ -3,14 +3,16 @@
 //! A crash between the channel's acceptance and T2 leaves at most one sub-batch without receipts; it is sent again
 //! under the same keys, which makes it one effect wherever the channel dedupes.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::time::{Duration, Instant};
 
 use outbox::{crash_point, crash_point_of};
-use tokio::time::timeout;
+use tokio::time::{sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::address::address;
-use super::away::{is_back, leave_alone};
+use super::away::{is_back, leave_alone, tell_slow};
 use super::settle::{cancel_rest, pause_rest, release, settle};
 use super::{Claim, Claimed, claim};
 use crate::State;
@@ -83,7 +85,7 @@ pub(crate) async fn work_off(
     // Whom an earlier claim may have handed over, at the front of what is left.
     let mut doubtful = match claim.earlier_attempts {
         0 => 0,
-        _ => limiter.sub_batch(state.knobs.sub_batch_recipients()),
+        _ => state.knobs.sub_batch_recipients(),
     };
     let (mut is_in_doubt, mut is_complete) = (doubtful > 0, true);
     let (mut left, mut away, mut has_progress) = (claim.allowed.as_slice(), None, false);
@@ -92,11 +94,17 @@ pub(crate) async fn work_off(
         let is_trial = claim.is_trial() && !has_progress;
         let size = if is_trial { 1 } else { sub_batch_recipients };
         let (contacts, later) = left.split_at(size.min(left.len()));
-        let Some(pace) = limiter.take(state, contacts.len(), left.len()).await? else {
+        // Aside there is no time for a second's worth of tokens.
+        let wanted_soon = if claim.is_aside { contacts.len() } else { left.len() };
+        let Some(pace) = limiter.take(state, contacts.len(), wanted_soon).await? else {
             is_complete = false;
             break;
         };
-        let delivered = channel.deliver(&mailing, contacts, pace, grip).await;
+        let slow_from = channel.slow_from(contacts.len(), &pace);
+        let delivered = tokio::select! {
+            delivered = channel.deliver(&mailing, contacts, pace, grip) => delivered,
+            never = tell_when_slow(state, claim, slow_from) => match never {},
+        };
         crash_point("broadcast-after-send");
         if !delivered.deliveries.is_empty() {
             settle_in_time(state, claim, &delivered, grip).await?;
@@ -117,7 +125,8 @@ pub(crate) async fn work_off(
             break;
         }
         left = later;
-        if !left.is_empty() && claim.since.elapsed() >= LANE_MAX {
+        // Not while in doubt, or a claim as short as this one would be in doubt again.
+        if !left.is_empty() && doubtful == 0 && claim.since.elapsed() >= LANE_MAX {
             is_complete = false;
             break;
         }
@@ -135,6 +144,15 @@ pub(crate) async fn work_off(
             release(state, claim, ChunkState::Ready, is_in_doubt).await
         }
     }
+}
+
+/// Tells of a slow receiver while it is: dropped when it has answered.
+async fn tell_when_slow(state: &State, claim: &Claim, slow_from: Instant) -> Infallible {
+    sleep_until(slow_from.into()).await;
+    if let Err(error) = tell_slow(state, claim).await {
+        tracing::debug!(error = error.chain(), "slow receiver not told of");
+    }
+    pending().await
 }
 
 /// T2 of calls that were made: whoever was called and has no receipt is called again, so it is tried until the database is

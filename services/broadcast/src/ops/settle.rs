@@ -37,7 +37,7 @@ pub(crate) async fn settle(state: &State, claim: &Claim, delivered: &Delivered) 
     never_handed.sort_unstable();
 
     let mut tx = state.db.begin(chunk.tenant).await?;
-    let (messages, said, call_secs) = (&delivered.messages, &delivered.said, delivered.call_secs);
+    let (messages, said) = (&delivered.messages, &delivered.said);
     let (kind, member) = (claim.mailing.kind.into(), claim.mailing.member);
     match (messages.is_empty(), said.is_empty()) {
         (true, _) => {}
@@ -49,7 +49,7 @@ pub(crate) async fn settle(state: &State, claim: &Claim, delivered: &Delivered) 
             store::inbox::store_personal(&mut *tx, tenant, broadcast, kind, member, messages, said).await?;
         }
     }
-    if !store::receipt::settle(&mut *tx, claim.lease, lease_secs, call_secs, &endings).await? {
+    if !store::receipt::settle(&mut *tx, claim.lease, lease_secs, &endings).await? {
         return Err(Error::LeaseLost);
     }
     let dead: Vec<_> = delivered.deliveries.iter().filter_map(Delivery::dead).collect();

@@ -29,7 +29,7 @@ fn backlog(flow: Flow, in_flight: i64, due: impl IntoIterator<Item = i32>) -> (F
         in_flight,
         oldest_secs: 0.1,
         aside: 0,
-        call_secs: Some(0.05),
+        is_slow: false,
         due: due.collect(),
     };
     (flow, backlog)
@@ -49,7 +49,7 @@ fn room(lanes: i64) -> Room {
 }
 
 fn free(turns: &Turns, room: Room, in_flight: i64) -> i64 {
-    turns.free(room, &[backlog(flow(1, Priority::Normal), in_flight, [])].into())
+    turns.free(room, &[backlog(flow(1, Priority::Normal), in_flight, [])].into(), false)
 }
 
 /// One that has seen the flows end many chunks.
@@ -136,7 +136,7 @@ fn who_is_slow_gets_the_lanes_that_nobody_wants_and_a_place_aside() {
     for (wanted, lanes) in [(64, 0), (2, 4), (0, 6)] {
         let mut backlogs: Backlogs =
             [backlog(slow, 0, [500; 64]), backlog(quick, 0, vec![500; wanted])].into();
-        backlogs.get_mut(&slow).unwrap().call_secs = Some(1.5);
+        backlogs.get_mut(&slow).unwrap().is_slow = true;
         let shares = experienced(&backlogs, now).share(room(8), &backlogs, now);
         assert_eq!(of(&shares.lanes, slow, &backlogs), lanes, "{wanted} are wanted");
         assert_eq!(of(&shares.aside, slow, &backlogs), 2);
@@ -150,7 +150,7 @@ fn places_aside_are_taken_in_turns() {
     let flows = [1, 2, 3].map(|n| flow(n, Priority::Normal));
     let mut backlogs: Backlogs = flows.map(|flow| backlog(flow, 0, [500; 8])).into();
     for backlog in backlogs.values_mut() {
-        backlog.call_secs = Some(4.0);
+        backlog.is_slow = true;
     }
     let (now, mut got) = (Instant::now(), [0; 3]);
     let mut turns = experienced(&backlogs, now);
@@ -170,21 +170,22 @@ fn places_aside_are_taken_in_turns() {
 }
 
 #[test]
-fn slowness_is_remembered_for_a_while() {
-    let slow = flow(1, Priority::Normal);
-    let mut backlogs: Backlogs = [backlog(slow, 6, [500; 64])].into();
+fn what_is_urgent_of_a_slow_tenant_goes_first_aside_and_takes_no_other_tenants_turn() {
+    let [bulk, urgent, other] = [
+        flow(1, Priority::Bulk),
+        flow(1, Priority::Urgent),
+        flow(2, Priority::Bulk),
+    ];
+    let mut backlogs: Backlogs = [bulk, urgent, other]
+        .map(|flow| backlog(flow, 0, [500; 8]))
+        .into();
+    for backlog in backlogs.values_mut() {
+        backlog.is_slow = true;
+    }
     let now = Instant::now();
-    let mut turns = experienced(&backlogs, now);
-    let slow_memory = |turns: &Turns| turns.flows[&slow].slow_until.is_some();
-    turns.look(room(8), &backlogs, now);
-    assert!(!slow_memory(&turns));
-    backlogs.get_mut(&slow).unwrap().call_secs = Some(1.5);
-    assert!(turns.share(room(8), &backlogs, now).lanes.is_empty());
-    backlogs.get_mut(&slow).unwrap().call_secs = None;
-    assert!(turns.share(room(8), &backlogs, now).lanes.is_empty());
-    assert!(slow_memory(&turns));
-    turns.look(room(8), &backlogs, now + SLOW_FOR + Duration::from_secs(1));
-    assert!(!slow_memory(&turns));
+    let aside = experienced(&backlogs, now).share(room(32), &backlogs, now).aside;
+    let counts = [bulk, urgent, other].map(|flow| of(&aside, flow, &backlogs));
+    assert_eq!(counts, [0, 4, 4]);
 }
 
 #[test]
@@ -236,7 +237,7 @@ proptest! {
             let taken = turns.share(room(lanes), &backlogs, now).lanes;
             let due: i64 = backlogs.values().map(|b| b.due.len() as i64).sum();
             let all = turns.lots(&backlogs);
-            prop_assert_eq!(taken.len() as i64, due.min(turns.free(room(lanes), &backlogs).max(0)));
+            prop_assert_eq!(taken.len() as i64, due.min(turns.free(room(lanes), &backlogs, false).max(0)));
             let parts = Parts::of(room(lanes), &all);
             let lots: Vec<_> = all.iter().map(|lot| {
                 let got = of(&taken, lot.flow, &backlogs);

@@ -26,8 +26,6 @@ pub(crate) struct Flying {
     /// For how many seconds the oldest of them.
     pub oldest_secs: f64,
     pub aside: i64,
-    /// How long the calls of at least half of them take, where it is known of any.
-    pub call_secs: Option<f64>,
 }
 
 impl Flying {
@@ -39,20 +37,30 @@ impl Flying {
     }
 }
 
-/// What each flow has queued or being sent. Calls that nothing was heard of for longer than anybody waits for tokens count
-/// as well; one chunk of many, whose worker died, tells nothing of a receiver.
+/// What each flow has queued or being sent.
 pub(crate) async fn flows_in_flight(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Flying>> {
     sqlx::query_as!(
         Flying,
         r#"select tenant_id as "tenant: TenantId", priority as "priority: Priority",
-             count(*) filter (where not aside) as "in_flight!", count(*) filter (where aside) as "aside!",
-             coalesce(extract(epoch from now() - min(queued_at) filter (where not aside)), 0)::float8 as "oldest_secs!",
-             percentile_disc(0.5) within group (order by greatest(call_secs, case
-               when chunk.state = 'sending' and busy_since < now() - interval '3 seconds'
-               then extract(epoch from now() - busy_since)::float8 end)) as "call_secs?"
+             count(*) filter (where aside_epoch is distinct from epoch) as "in_flight!",
+             count(*) filter (where aside_epoch = epoch) as "aside!",
+             coalesce(extract(epoch from now() - min(queued_at) filter (where aside_epoch is distinct from epoch)), 0)::float8
+               as "oldest_secs!"
            from chunk join broadcast using (tenant_id, broadcast_id)
            where chunk.state in ('queued', 'sending')
            group by tenant_id, priority"#
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Flows that send to a receiver which workers found slow.
+pub(crate) async fn slow_flows(db: impl PgExecutor<'_>) -> sqlx::Result<Vec<Flow>> {
+    sqlx::query_as!(
+        Flow,
+        r#"select distinct tenant_id as "tenant: TenantId", priority as "priority: Priority"
+           from slow_receiver join broadcast using (tenant_id, channel)
+           where slow_until > now() and broadcast.state in ('running', 'cancelling')"#
     )
     .fetch_all(db)
     .await
@@ -68,7 +76,9 @@ pub(crate) async fn due(
 ) -> sqlx::Result<Vec<(Flow, Due)>> {
     sqlx::query!(
         r#"with open as materialized (
-             select tenant_id, broadcast_id, priority, rate_per_s, channel from broadcast
+             select tenant_id, broadcast_id, priority, least(broadcast.rate_per_s, account_rate.rate_per_s) as rate_per_s,
+               channel
+             from broadcast left join account_rate using (tenant_id, channel)
              where state in ('running', 'cancelling')
                and coalesce(paced_to <= now() + make_interval(secs => $2), true)
                and (coalesce(send_at <= now(), true) or state = 'cancelling'))
@@ -137,11 +147,12 @@ pub(crate) async fn queue(db: impl PgExecutor<'_>, chunks: &[(ChunkKey, bool)]) 
              join broadcast using (tenant_id, broadcast_id)
              where chunk.state = 'ready' and broadcast.state in ('running', 'cancelling')
              order by broadcast_id, chunk.n for update of chunk skip locked)
-           update chunk set state = 'queued', epoch = epoch + 1, queued_at = now(), aside = is_aside, busy_since = null
+           update chunk set state = 'queued', epoch = epoch + 1, queued_at = now(),
+             aside_epoch = case when is_aside then epoch + 1 end
            from picked
            where chunk.broadcast_id = picked.broadcast_id and chunk.n = picked.n
            returning tenant_id as "tenant: TenantId", chunk.broadcast_id as "broadcast: BroadcastId", chunk.n, epoch,
-             aside"#,
+             is_aside as "is_aside!""#,
         &broadcasts as &[BroadcastId],
         &ns,
         &asides,
@@ -153,7 +164,7 @@ pub(crate) async fn queue(db: impl PgExecutor<'_>, chunks: &[(ChunkKey, bool)]) 
             .map(|row| Hint {
                 chunk: ChunkKey { tenant: row.tenant, broadcast: row.broadcast, n: row.n },
                 epoch: row.epoch,
-                is_aside: row.aside,
+                is_aside: row.is_aside,
             })
             .collect()
     })

@@ -156,7 +156,7 @@ pub(crate) async fn lock(
 pub(crate) async fn take(db: impl PgExecutor<'_>, lease: Lease, lease_secs: f64) -> sqlx::Result<()> {
     sqlx::query!(
         "update chunk set state = 'sending', lease_owner = $3, lease_until = now() + make_interval(secs => $4),
-           attempts = attempts + 1, busy_since = now()
+           attempts = attempts + 1
          where broadcast_id = $1 and n = $2",
         lease.chunk.broadcast.0,
         lease.chunk.n,
@@ -244,7 +244,8 @@ pub(crate) async fn wait(db: impl PgExecutor<'_>, chunk: ChunkKey, rest_secs: f6
     .map(drop)
 }
 
-/// After a failure the chunk keeps its lease, without anybody at it, for a rest; then the reconciler makes it ready.
+/// After a failure the chunk keeps its lease, without anybody at it and no place aside, for a rest; then the reconciler
+/// makes it ready.
 /// A passing fault is no attempt.
 pub(crate) async fn rest(
     db: impl PgExecutor<'_>,
@@ -253,7 +254,7 @@ pub(crate) async fn rest(
     is_attempt: bool,
 ) -> sqlx::Result<()> {
     sqlx::query!(
-        "update chunk set lease_until = now() + make_interval(secs => $4),
+        "update chunk set lease_until = now() + make_interval(secs => $4), aside_epoch = null,
            attempts = case when $5 then attempts else greatest(attempts - 1, 1) end
          where broadcast_id = $1 and n = $2 and lease_owner = $3",
         lease.chunk.broadcast.0,
@@ -270,7 +271,7 @@ pub(crate) async fn rest(
 /// Undoes a claim that started no call: what was known before it is known again, and the chunk rests.
 pub(crate) async fn step_back(db: impl PgExecutor<'_>, lease: Lease, rest_secs: f64) -> sqlx::Result<()> {
     sqlx::query!(
-        "update chunk set lease_until = now() + make_interval(secs => $4), attempts = attempts - 1
+        "update chunk set lease_until = now() + make_interval(secs => $4), attempts = attempts - 1, aside_epoch = null
          where broadcast_id = $1 and n = $2 and lease_owner = $3",
         lease.chunk.broadcast.0,
         lease.chunk.n,

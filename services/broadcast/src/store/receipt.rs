@@ -84,14 +84,12 @@ pub(crate) async fn end(
 }
 
 /// A sub-batch's T2: as [`end`], of one chunk, and only for whoever holds its lease, which it renews; progress makes
-/// the running attempt the first one again, and how long the calls took is noted. False, and nothing is written, when the
-/// lease is lost. One statement: a row per recipient in the order of their key, and one new version of the chunk, which
-/// stays locked until the commit.
+/// the running attempt the first one again. False, and nothing is written, when the lease is lost. One statement: a row
+/// per recipient in the order of their key, and one new version of the chunk, which stays locked until the commit.
 pub(crate) async fn settle(
     db: impl PgExecutor<'_>,
     lease: Lease,
     lease_secs: f64,
-    call_secs: f64,
     endings: &[Ending],
 ) -> sqlx::Result<bool> {
     let contacts: Vec<_> = endings.iter().map(|ending| ending.contact).collect();
@@ -128,7 +126,7 @@ pub(crate) async fn settle(
            from ended)
          update chunk set
            lease_until = now() + make_interval(secs => $7),
-           attempts = 1, busy_since = now(), call_secs = $8,
+           attempts = 1,
            delivered = chunk.delivered + counted.delivered,
            capped = chunk.capped + counted.capped,
            fatigued = chunk.fatigued + counted.fatigued,
@@ -150,7 +148,6 @@ pub(crate) async fn settle(
         &contacts as &[ContactId],
         &outcomes,
         lease_secs,
-        call_secs,
     )
     .execute(db)
     .await

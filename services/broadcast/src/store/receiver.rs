@@ -133,3 +133,29 @@ pub(crate) async fn wait_no_more(db: impl PgExecutor<'_>, chunk: ChunkKey) -> sq
     .await
     .map(drop)
 }
+
+/// It is slow, and stays so for ten seconds after the last slow call; who relapses within five minutes stays so twice as
+/// long as the last time, up to those five. Written once a second, however many say it.
+pub(crate) async fn is_slow(
+    db: impl PgExecutor<'_>,
+    tenant: TenantId,
+    channel: ChannelName,
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "insert into slow_receiver as known (tenant_id, channel, slow_until, slow_secs)
+         values ($1, $2, now() + interval '10 seconds', 10)
+         on conflict (tenant_id, channel) do update
+           set (slow_until, slow_secs) = (
+             select now() + make_interval(secs => secs), secs
+             from (select case
+               when known.slow_until > now() then known.slow_secs
+               when known.slow_until > now() - interval '5 minutes' then least(2 * known.slow_secs, 300)
+               else 10 end) as next (secs))
+           where known.slow_until < now() + make_interval(secs => known.slow_secs - 1)",
+        tenant.0,
+        channel.name(),
+    )
+    .execute(db)
+    .await
+    .map(drop)
+}

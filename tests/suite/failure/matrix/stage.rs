@@ -170,9 +170,10 @@ impl Stage {
     }
 
     /// Starts again whatever of the servers is away.
+    /// Starts again what is gone; what is about to end is taken to run, so it is tried again.
     pub(crate) async fn heal(&self) -> anyhow::Result<()> {
         let stack = self.set.stack();
-        tokio::task::block_in_place(|| stack.heal())
+        eventually_within(HEALS, async || tokio::task::block_in_place(|| stack.heal())).await
     }
 
     pub(crate) fn signal(&self, server: &str, signal: Signal) -> anyhow::Result<()> {

@@ -60,6 +60,8 @@ pub(super) const EVERYONE: &[(&str, &str, &str)] = &[
     ("broadcast.chunk", "SELECT", "the loops look for work"),
     (
         "broadcast.account",
+        "broadcast.account_rate",
+        "broadcast.slow_receiver",
         "SELECT",
         "the dispatcher passes over who has no tokens yet",
     ),

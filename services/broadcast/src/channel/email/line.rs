@@ -52,13 +52,9 @@ impl Line {
         &self.from
     }
 
-    /// One chunk's share of the connections, of which one is for the chunk aside.
+    /// One chunk's share of the connections.
     pub(super) fn calls_max(&self, knobs: &Knobs, is_aside: bool) -> usize {
-        let share = match is_aside {
-            true => 1,
-            false => (self.connections_max - 1) / knobs.worker_chunks_max,
-        };
-        share.max(1).into()
+        knobs.share_connections(self.connections_max, is_aside)
     }
 
     pub(super) async fn attempt(&self, letter: &Written) -> Result<(), Failed> {
