@@ -256,7 +256,8 @@ impl Turns {
         let mut taken = vec![];
         for _ in 0..free {
             let slow = lots.iter_mut().filter(|lot| lot.is_slow && lot.next().is_some());
-            let Some(lot) = slow.min_by_key(|lot| (self.last_aside >= Some(lot.flow.tenant), lot.flow)) else {
+            let Some(lot) = slow.min_by_key(|lot| (self.last_aside >= Some(lot.flow.tenant), lot.flow))
+            else {
                 break;
             };
             taken.extend(lot.next());

@@ -95,7 +95,11 @@ pub(crate) async fn work_off(
         let size = if is_trial { 1 } else { sub_batch_recipients };
         let (contacts, later) = left.split_at(size.min(left.len()));
         // Aside there is no time for a second's worth of tokens.
-        let wanted_soon = if claim.is_aside { contacts.len() } else { left.len() };
+        let wanted_soon = if claim.is_aside {
+            contacts.len()
+        } else {
+            left.len()
+        };
         let Some(pace) = limiter.take(state, contacts.len(), wanted_soon).await? else {
             is_complete = false;
             break;

@@ -49,7 +49,11 @@ fn room(lanes: i64) -> Room {
 }
 
 fn free(turns: &Turns, room: Room, in_flight: i64) -> i64 {
-    turns.free(room, &[backlog(flow(1, Priority::Normal), in_flight, [])].into(), false)
+    turns.free(
+        room,
+        &[backlog(flow(1, Priority::Normal), in_flight, [])].into(),
+        false,
+    )
 }
 
 /// One that has seen the flows end many chunks.
@@ -182,6 +186,7 @@ fn what_is_urgent_of_a_slow_tenant_goes_first_aside_and_takes_no_other_tenants_t
     for backlog in backlogs.values_mut() {
         backlog.is_slow = true;
     }
+    backlogs.extend([backlog(flow(3, Priority::Normal), 0, [500; 64])]); // wants all lanes
     let now = Instant::now();
     let aside = experienced(&backlogs, now).share(room(32), &backlogs, now).aside;
     let counts = [bulk, urgent, other].map(|flow| of(&aside, flow, &backlogs));

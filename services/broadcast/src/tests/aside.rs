@@ -108,7 +108,7 @@ async fn a_slow_receiver_is_told_of_while_it_is_and_aside_has_few_calls_at_once(
         let serving = tokio::spawn(axum::serve(listener, router).into_future());
         let hint = Hint {
             is_aside,
-            ..by_webhook(&scene, &url, 60).await[0]
+            ..by_webhook(&scene, &url, 200).await[0]
         };
         let told = eventually(async || {
             let slow = scene
@@ -154,8 +154,5 @@ async fn who_relapses_is_slow_for_longer() {
         .force("update slow_receiver set slow_until = now() - interval '6 minutes'")
         .await;
     is_slow(&scene, ChannelName::Email).await;
-    assert_eq!(
-        scene.count("select slow_secs::int8 from slow_receiver").await,
-        10
-    );
+    assert_eq!(scene.count("select slow_secs::int8 from slow_receiver").await, 10);
 }

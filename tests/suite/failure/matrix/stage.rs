@@ -169,8 +169,7 @@ impl Stage {
         names
     }
 
-    /// Starts again whatever of the servers is away.
-    /// Starts again what is gone; what is about to end is taken to run, so it is tried again.
+    /// Starts again whatever of the servers is away; one that is about to end is taken to run, so it is tried again.
     pub(crate) async fn heal(&self) -> anyhow::Result<()> {
         let stack = self.set.stack();
         eventually_within(HEALS, async || tokio::task::block_in_place(|| stack.heal())).await

@@ -60,10 +60,18 @@ pub(super) const EVERYONE: &[(&str, &str, &str)] = &[
     ("broadcast.chunk", "SELECT", "the loops look for work"),
     (
         "broadcast.account",
-        "broadcast.account_rate",
-        "broadcast.slow_receiver",
         "SELECT",
         "the dispatcher passes over who has no tokens yet",
+    ),
+    (
+        "broadcast.account_rate",
+        "SELECT",
+        "the dispatcher queues no more than what tokens are for",
+    ),
+    (
+        "broadcast.slow_receiver",
+        "SELECT",
+        "the dispatcher sends what is slow aside",
     ),
     (
         "broadcast.chunk",

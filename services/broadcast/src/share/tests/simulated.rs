@@ -89,10 +89,10 @@ impl Chunk {
         self.served(by) - self.served(SETTLED_MILLIS.min(by))
     }
 
-    /// Whether its worker tells that the call under way is slow.
-    fn is_slow(&self, millis: u64) -> bool {
+    /// Whether its worker tells now that the calls under way are slow.
+    fn tells(&self, millis: u64) -> bool {
         let since = self.began.map(|began| (millis - began) % self.call_millis);
-        since.is_some_and(|since| since > SLOW_CALL_MILLIS)
+        since == Some(SLOW_CALL_MILLIS)
     }
 }
 
@@ -142,17 +142,18 @@ fn simulate(lanes: i64, tenants: &[(u128, u64)], sizes: &[i32]) -> Served {
             }
             !is_over
         });
+        for chunk in chunks.iter().filter(|chunk| chunk.tells(millis)) {
+            slow_until.insert(chunk.tenant, millis + SLOW_FOR_MILLIS);
+        }
         if millis % 40 == 0 {
             let mut backlogs = seen(&chunks, tenants, sizes, n, millis);
             if millis >= arrives && !is_there {
                 backlogs.extend([backlog(flow(NEWCOMER, Priority::Normal), 0, [500])]);
             }
-            for chunk in chunks.iter().filter(|chunk| chunk.is_slow(millis)) {
-                slow_until.insert(chunk.tenant, millis + SLOW_FOR_MILLIS);
-            }
             for (tenant, until) in &slow_until {
                 let slow = backlogs.get_mut(&flow(*tenant, Priority::Normal));
-                slow.into_iter().for_each(|backlog| backlog.is_slow = millis < *until);
+                slow.into_iter()
+                    .for_each(|backlog| backlog.is_slow = millis < *until);
             }
             let shares = turns.share(wide, &backlogs, began + Duration::from_millis(millis));
             let in_lanes = shares.lanes.iter().map(|due| (due, false));
