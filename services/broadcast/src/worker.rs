@@ -126,6 +126,7 @@ impl Worker {
                     message.double_ack().await
                 }
                 Answer::Again(wait) => message.ack_with(AckKind::Nak(Some(wait))).await,
+                Answer::Leave => Ok(()),
             }
         };
         if let Err(error) = answered.instrument(span).await {

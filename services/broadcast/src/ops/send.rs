@@ -38,6 +38,8 @@ pub(crate) enum Answer {
     Forget,
     /// Bring it again after this time.
     Again(Duration),
+    /// The chunk is somebody else's, who may have been brought the very same hint: it is theirs.
+    Leave,
 }
 
 pub(crate) async fn send(
@@ -62,7 +64,7 @@ pub(crate) async fn send(
         Ok(()) => Ok(Answer::Forget),
         Err(Error::LeaseLost) => {
             tracing::warn!(broadcast_id = %hint.chunk.broadcast, chunk = hint.chunk.n, "lease lost");
-            Ok(Answer::Forget) // the reconciler has made it ready, or somebody works on it
+            Ok(Answer::Leave)
         }
         Err(error) => {
             drop(grip); // no pulse: the rest is the lease's last renewal
@@ -142,9 +144,9 @@ pub(crate) async fn work_off(
         _ if is_complete => release(state, claim, ChunkState::Done, false).await,
         Some(Released::Cancelled) => cancel_rest(state, claim, is_in_doubt).await,
         Some(Released::Paused) => pause_rest(state, claim, is_in_doubt).await,
-        Some(Released::Lost) => Err(Error::LeaseLost),
-        // For another worker, another window, another turn, when its tokens are due, or its receiver is back.
-        Some(Released::Draining | Released::WindowOver) | None => {
+        // For another worker, another window, another turn, when its tokens are due, or its receiver is back; or the database
+        // was away for longer than the lease, and nobody has taken it since.
+        Some(Released::Draining | Released::WindowOver | Released::Lost) | None => {
             release(state, claim, ChunkState::Ready, is_in_doubt).await
         }
     }

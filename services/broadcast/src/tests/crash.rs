@@ -105,6 +105,21 @@ async fn a_worker_that_slept_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_lease_that_ran_out_and_nobody_took_is_given_back() {
+    let scene = Scene::new(&[]).await;
+    scene.audience(300);
+    let hint = one_chunk(&scene).await;
+    let claim = claimed(&scene, hint).await;
+    scene.force(LEASES_EXPIRE).await;
+    scene.work_off(&claim, &Grip::released_as(Released::Lost)).await;
+    let again = scene.hints().await[0];
+    assert_eq!((again.chunk, again.epoch), (hint.chunk, hint.epoch + 1));
+    assert_eq!(scene.send(again).await.unwrap(), Answer::Forget);
+    assert_eq!(scene.progress(hint.chunk.broadcast).await.outcomes.delivered, 90);
+    scene.check_books().await;
+}
+
+#[tokio::test]
 async fn an_expired_lease_is_dispatched_anew_and_the_old_hint_is_stale() {
     let scene = Scene::new(&[]).await;
     scene.audience(300);
